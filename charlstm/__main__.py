@@ -1,0 +1,5 @@
+"""`python -m charlstm` is the command `charlstm`."""
+
+from charlstm.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""B contiguous streams cut into windows of T characters; a window is a pure function of the step.
+
+The text is one ring of N - 1 pairs (a character, its successor). Stream b starts at pair b (N - 1) / B and every
+stream simply reads on, T pairs a step, into what its neighbour has read before: the state that is carried fits the
+text at every step, no pair is left out, and only where the ring closes does a state meet a text that does not follow
+(the pair itself is always a true one: the last character never "predicts" the first).
+
+B: streams.  T: characters of a window.  N: characters of the text.  K: steps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """The windows of a text `ids` `[N]`, for `batch_size` streams of `sequence_length` characters."""
+
+    ids: np.ndarray
+    batch_size: int
+    sequence_length: int
+
+    @property
+    def characters_per_step(self) -> int:
+        """How many characters one step predicts: B T."""
+        return self.batch_size * self.sequence_length
+
+    def epoch(self, step: int) -> float:
+        """How often the text has been read after `step` steps."""
+        return step * self.characters_per_step / (len(self.ids) - 1)
+
+    def window(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of a step, each `[T, B]` in the type of `ids`."""
+        pairs = len(self.ids) - 1
+        starts = np.arange(self.batch_size) * pairs // self.batch_size + step * self.sequence_length
+        places = (starts + np.arange(self.sequence_length)[:, None]) % pairs
+        return self.ids[places], self.ids[places + 1]
+
+    def windows(self, step: int, count: int, room: int) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs and targets of `count` steps, `[room, T, B]` each; zeros behind the last one."""
+        both = np.zeros((2, room, self.sequence_length, self.batch_size), self.ids.dtype)
+        for k in range(count):
+            both[:, k] = self.window(step + k)
+        return both[0], both[1]

@@ -1,0 +1,329 @@
+"""A text of any size as a memory-mapped array of ids.
+
+Text -> bytes of its files, in order -> characters (kept exactly, line ends included) -> ids `[N]`, on disk in a cache
+that is keyed by content, so that a large text is encoded once and an edited one is never stale.
+
+N: characters (or bytes) of the text.  V: size of the vocabulary.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charlstm.config import CorpusConfig, Unit, Unknown
+from charlstm.download import Progress, is_named, locate_named
+from charlstm.errors import ConfigError, CorpusError, RunError
+from charlstm.files import atomic_write, cache_folder, write_text
+from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary, codepoints
+
+_BLOCK = 1 << 22  # bytes read at a time: the memory that reading takes does not grow with the text
+_KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown."""
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    fingerprint: str
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def split(self, validation: float) -> tuple[np.ndarray, np.ndarray]:
+        """The training part and, from the end, the validation part; both parts are views.
+
+        The training part keeps at least two characters. A validation part of a single character cannot be scored
+        and counts as none.
+        """
+        cut = max(2, int((1 - validation) * len(self.ids)))
+        held_out = self.ids[cut:]
+        return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
+
+
+def locate(sources: Sequence[str], progress: Progress | None = None) -> list[Path]:
+    """The files that `sources` name: files, folders (their text files, sorted), named corpora, `-` for stdin.
+
+    Raises:
+        CorpusError: a source is missing or a folder holds no text.
+        DownloadError: a named corpus is not at hand and cannot be fetched.
+    """
+    files: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if source == "-":
+            files.append(_spool_stdin())
+        elif path.is_dir():
+            files += _texts_in(path)
+        elif path.exists():
+            files.append(path)
+        elif is_named(source):
+            files += locate_named(source, progress)
+        else:
+            raise CorpusError(
+                f"there is no file, folder or named corpus {source!r}",
+                "`charlstm corpora` lists the named ones",
+            )
+    return files
+
+
+def lasting_names(sources: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """`sources` in a form that finds the same text later, from any folder: names stay, paths become absolute."""
+    if "-" in sources:
+        return [str(file.resolve()) for file in files]
+    return [s if is_named(s) and not Path(s).exists() else str(Path(s).resolve()) for s in sources]
+
+
+def open_corpus(
+    files: Sequence[Path],
+    unit: Unit = "character",
+    encoding: str = "utf-8",
+    vocabulary: Vocabulary | None = None,
+    unknown: Unknown = "error",
+) -> Corpus:
+    """Read the texts `files` as one corpus, under `vocabulary` or, without one, under their own characters.
+
+    Raises:
+        ConfigError: there is no such encoding.
+        CorpusError: a file is missing, unreadable, binary or wrongly encoded, or there are fewer than two characters.
+        VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
+    """
+    encoding = _text_encoding(encoding) if unit == "character" else "latin-1"
+    if vocabulary is None and unit == "byte":
+        vocabulary = Vocabulary.of_bytes()
+    fingerprint = _fingerprint(files)
+    marks = [fingerprint, unit, encoding, vocabulary.symbols if vocabulary else None, vocabulary and unknown]
+    key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
+    folder = cache_folder("ids")
+    _forget_unused(folder)
+    if cached := _load(folder, key):
+        return cached
+
+    vocabulary = vocabulary or _scan(files, encoding)
+    skipped = 0
+    ids_path = folder / f"{key}.ids"
+    with atomic_write(ids_path) as out:
+        for ids, left_out in _encode(files, encoding, vocabulary, unknown):
+            out.write(ids)
+            skipped += left_out
+        total = out.tell() // np.dtype(vocabulary.id_type).itemsize
+    try:
+        _require_two(total, files)
+        if _fingerprint(files) != fingerprint:
+            raise CorpusError(f"{files[0]} changed while it was being read", "run the command again")
+    except CorpusError:
+        ids_path.unlink()
+        raise
+    facts = {
+        "fingerprint": fingerprint,
+        "vocabulary": vocabulary.to_json(),
+        "skipped": skipped,
+        "characters": total,
+    }
+    write_text(folder / f"{key}.json", json.dumps(facts))
+    return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
+
+
+def reopen(config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
+    """The text of a run, under the run's vocabulary.
+
+    Raises:
+        CorpusError: the text is gone.
+        RunError: the text is no longer the one that the run was trained on.
+    """
+    corpus = open_corpus(locate(config.sources), config.unit, config.encoding, vocabulary, unknown="skip")
+    if corpus.fingerprint != config.fingerprint or len(corpus) != config.characters:
+        raise RunError(
+            f"{', '.join(config.sources)} has changed since the run began",
+            "bring the old text back, or start a new run with `--init-from` this one",
+        )
+    return corpus
+
+
+def read_prompt_file(path: Path) -> str:
+    """The whole of a UTF-8 file, kept exactly.
+
+    Raises:
+        CorpusError: it is missing, unreadable or not UTF-8.
+    """
+    return "".join(_characters(path, "utf-8"))
+
+
+def _map(path: Path, vocabulary: Vocabulary) -> np.ndarray:
+    return np.memmap(path, dtype=vocabulary.id_type, mode="r")
+
+
+def _load(folder: Path, key: str) -> Corpus | None:
+    """What the cache holds under `key`; None if there is nothing, or nothing sound."""
+    try:
+        facts = json.loads((folder / f"{key}.json").read_text("utf-8"))
+        vocabulary = Vocabulary.from_json(facts["vocabulary"], key)
+        ids = _map(folder / f"{key}.ids", vocabulary)
+        if len(ids) != facts["characters"]:
+            return None
+        for suffix in (".json", ".ids"):
+            os.utime(folder / f"{key}{suffix}")
+        return Corpus(ids, vocabulary, facts["fingerprint"], facts["skipped"])
+    except (OSError, ValueError, KeyError, TypeError, RunError):
+        return None
+
+
+def _forget_unused(folder: Path) -> None:
+    limit = time.time() - _KEEP_DAYS * 86_400
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < limit:
+                path.unlink()
+        except OSError:  # another process was faster, or holds it open: no harm in keeping it
+            continue
+
+
+def _spool_stdin() -> Path:
+    """Standard input as a file of the cache, named by its content so that resuming finds it again."""
+    folder = cache_folder("stdin")
+    digest = hashlib.sha256()
+    spool = folder / f"{os.getpid()}.part"
+    try:
+        with atomic_write(spool) as out:
+            while block := sys.stdin.buffer.read(_BLOCK):
+                digest.update(block)
+                out.write(block)
+        return spool.replace(folder / f"{digest.hexdigest()[:32]}.txt")
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def _texts_in(folder: Path) -> list[Path]:
+    """The text files below `folder`, sorted: not hidden, no NUL byte near the start."""
+    texts = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and path.stat().st_size:
+            with _opened(path) as file:
+                if b"\0" not in file.read(8192):
+                    texts.append(path)
+    if not texts:
+        raise CorpusError(f"the folder {folder} holds no text files")
+    return texts
+
+
+def _opened(path: Path):
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise CorpusError(f"there is no file {path}") from None
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with _opened(path) as file:
+        try:
+            while block := file.read(_BLOCK):
+                yield block
+        except OSError as error:
+            raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus."""
+    whole = hashlib.sha256()
+    for path in files:
+        digest = hashlib.sha256()
+        for block in _blocks(path):
+            digest.update(block)
+        whole.update(digest.digest())
+    return whole.hexdigest()
+
+
+def _text_encoding(name: str) -> str:
+    try:
+        info = codecs.lookup(name)
+        b"".decode(info.name)  # codecs that are no text encodings, such as base64, refuse
+    except (LookupError, ValueError):
+        raise ConfigError(f"--encoding {name} is not a text encoding that Python knows", "try utf-8") from None
+    return info.name
+
+
+def _characters(path: Path, encoding: str) -> Iterator[str]:
+    """The text of one file in pieces; a multi-byte character is never torn."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset = 0
+    for block in _blocks(path):
+        pending = len(decoder.getstate()[0])
+        yield _decoded(decoder, block, False, path, encoding, offset - pending)
+        offset += len(block)
+    yield _decoded(decoder, b"", True, path, encoding, offset - len(decoder.getstate()[0]))
+
+
+def _decoded(
+    decoder: codecs.IncrementalDecoder, block: bytes, final: bool, path: Path, encoding: str, start: int
+) -> str:
+    try:
+        return decoder.decode(block, final)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise CorpusError(
+            f"{path} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
+            "name its encoding, for example `--encoding latin-1`, or read bytes with `--unit byte`",
+        ) from error
+    except UnicodeError as error:
+        raise CorpusError(f"{path} is not {encoding}: {error}", "name its encoding with `--encoding`") from error
+
+
+def _texts(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
+    """The code points of all files, in pieces. Bytes come as Latin-1, where a NUL is as good as any other."""
+    for path in files:
+        seen = 0
+        for text in _characters(path, encoding):
+            if encoding != "latin-1" and (nul := text.find("\0")) >= 0:
+                raise CorpusError(
+                    f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
+                    "`--unit byte` reads any file",
+                )
+            seen += len(text)
+            yield codepoints(text)
+
+
+def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:
+    """Pass 1: which characters there are."""
+    present = np.zeros(CODEPOINTS, bool)
+    for points in _texts(files, encoding):
+        present[points] = True
+    if not present.any():
+        _require_two(0, files)
+    return Vocabulary.of_characters(map(chr, np.flatnonzero(present)))
+
+
+def _encode(
+    files: Sequence[Path], encoding: str, vocabulary: Vocabulary, unknown: Unknown
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Pass 2: pieces of ids, each with the number of characters that were left out of it."""
+    position = 0
+    for points in _texts(files, encoding):
+        ids = vocabulary.table[points]
+        strange = ids == UNKNOWN
+        if strange.any():
+            if unknown == "error":
+                first = int(strange.argmax())
+                raise vocabulary.stranger(chr(points[first]), position + first + 1)
+            ids = ids[~strange]
+        position += len(points)
+        yield ids.astype(vocabulary.id_type), len(points) - len(ids)
+
+
+def _require_two(characters: int, files: Sequence[Path]) -> None:
+    if characters < 2:
+        names = ", ".join(map(str, files))
+        what = "is empty" if characters == 0 else "holds a single known character"
+        raise CorpusError(f"{names} {what}", "a model learns what follows what: give it at least two characters")

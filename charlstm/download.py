@@ -1,0 +1,183 @@
+"""Named corpora: the bundled one, two that come with every Python, and public ones fetched once and verified."""
+
+import sysconfig
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from charlstm.errors import DownloadError
+from charlstm.files import atomic_write, cache_folder
+
+BUNDLED = "salt-road"
+
+
+class Progress(Protocol):
+    """Told how many bytes have come, of how many."""
+
+    def __call__(self, name: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class NamedCorpus:
+    """A corpus that has a name. `size` is in bytes of text; `url` is empty where nothing has to be fetched."""
+
+    name: str
+    about: str
+    licence: str
+    files: Callable[[], list[Path]]
+    url: str = ""
+    sha256: str = ""
+    download_size: int = 0
+    size: int = 0
+
+    def bytes(self) -> int:
+        """The size of the text."""
+        return self.size or sum(path.stat().st_size for path in self.files())
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the text is on this machine already."""
+        return not self.url or _place(self).exists()
+
+
+def _bundled() -> list[Path]:
+    here = Path(__file__).parent
+    inside = here / "corpora" / f"{BUNDLED}.txt"  # in a wheel; in a checkout the folder stands beside the package
+    return [inside if inside.exists() else here.parent / "corpora" / f"{BUNDLED}.txt"]
+
+
+def _python_docs() -> list[Path]:
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[name] for name in sorted(topics)).encode()
+    path = cache_folder("corpora") / "python-docs.txt"
+    if not path.exists() or path.read_bytes() != text:
+        with atomic_write(path) as file:
+            file.write(text)
+    return [path]
+
+
+def _python_source() -> list[Path]:
+    root = Path(sysconfig.get_path("stdlib"))
+    # Tests and lib2to3 hold files that are wrongly encoded on purpose; site-packages is not the library.
+    left_out = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "__pycache__"}
+    return [path for path in sorted(root.rglob("*.py")) if not left_out & set(path.relative_to(root).parts)]
+
+
+def _place(corpus: NamedCorpus) -> Path:
+    return cache_folder("corpora") / f"{corpus.name}.txt"
+
+
+NAMED = {
+    corpus.name: corpus
+    for corpus in (
+        NamedCorpus(BUNDLED, "seven plays and their songs, written for charlstm", "CC0", _bundled),
+        NamedCorpus("python-docs", "the language reference inside this Python", "PSF-2.0", _python_docs),
+        NamedCorpus("python-source", "the standard library of this Python", "PSF-2.0", _python_source),
+        NamedCorpus(
+            "tiny-shakespeare",
+            "40,000 lines of Shakespeare, from char-rnn",
+            "public domain",
+            list,
+            "https://raw.githubusercontent.com/karpathy/char-rnn/"
+            "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
+            "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            1_115_394,
+            1_115_394,
+        ),
+        NamedCorpus(
+            "enwik8",
+            "the first 100 MB of the English Wikipedia of 2006, XML included",
+            "CC-BY-SA-3.0",
+            list,
+            "http://mattmahoney.net/dc/enwik8.zip",
+            "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+            36_445_475,
+            100_000_000,
+        ),
+        NamedCorpus(
+            "text8",
+            "100 MB of Wikipedia's words in 26 letters and spaces",
+            "CC-BY-SA-3.0",
+            list,
+            "http://mattmahoney.net/dc/text8.zip",
+            "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+            31_344_016,
+            100_000_000,
+        ),
+    )
+}
+
+
+def is_named(name: str) -> bool:
+    """Whether `name` is that of a named corpus."""
+    return name in NAMED
+
+
+def locate_named(name: str, progress: Progress | None = None) -> list[Path]:
+    """The files of a named corpus, fetched first if need be.
+
+    Raises:
+        DownloadError: it could not be fetched, or what came has another size or SHA-256; nothing is kept then.
+    """
+    corpus = NAMED[name]
+    if not corpus.url:
+        return corpus.files()
+    place = _place(corpus)
+    if not place.exists():
+        _fetch(corpus, place, progress)
+    return [place]
+
+
+def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")
+    packed = place.with_suffix(".download")
+    downloader = pooch.HTTPDownloader(progressbar=_Bar(corpus, progress), timeout=30)  # pyright: ignore
+    try:
+        pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=downloader)
+        if corpus.url.endswith(".zip"):
+            with (
+                zipfile.ZipFile(packed) as archive,
+                archive.open(corpus.name) as text,
+                atomic_write(place) as out,
+            ):
+                while block := text.read(1 << 20):
+                    out.write(block)
+        else:
+            packed.replace(place)
+    except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        reason = "what came has another SHA-256" if "hash" in str(error) else str(error)
+        raise DownloadError(
+            f"cannot fetch {corpus.name} from {corpus.url}: {reason}",
+            "try again later, or fetch the file by hand and train on it",
+        ) from error
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+class _Bar:
+    """What pooch asks of a progress bar; a file that grows past its size ends the download at once."""
+
+    def __init__(self, corpus: NamedCorpus, progress: Progress | None) -> None:
+        self.corpus, self.progress = corpus, progress
+        self.total = corpus.download_size
+        self.done = 0
+
+    def update(self, count: int) -> None:
+        self.done += count
+        if self.done > self.corpus.download_size:
+            raise ValueError(f"more than the {self.corpus.download_size:,} bytes that it should have came")
+        if self.progress:
+            self.progress(self.corpus.name, self.done, self.corpus.download_size)
+
+    def reset(self) -> None:
+        """pooch calls this at the end and then updates by the whole size, to fill bars that were estimates."""
+        self.done = 0
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,72 @@
+"""Files that are either whole or not there, and the folder where this program keeps what it can make again.
+
+Every write goes to a temporary neighbour, is flushed to the disk and then takes the place of the old file in one
+step, so a crash, a full disk or a signal leaves the old file or none, never half of the new one.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+
+from charlstm.errors import StorageError
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700."""
+    root = os.environ.get("CHARLSTM_CACHE_DIR") or platformdirs.user_cache_dir("charlstm", appauthor=False)
+    folder = Path(root).joinpath(*parts)
+    with storage_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}",
+            "free some space, or choose a folder that you may write to",
+        ) from error
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        StorageError: the disk is full, or the folder may not be written to.
+    """
+    with storage_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        # Only our own write errors become StorageErrors; what the block raises of its own passes through.
+        with storage_errors(path), os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with storage_errors(path):
+            temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 is not what a user expects of a result
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all, with its line ends as they are."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # the only way to read it is to set it
+    os.umask(mask)
+    return mask

@@ -1,0 +1,132 @@
+"""The symbols that a model knows, in id order: characters, or the 256 bytes."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from charlstm.config import Unit
+from charlstm.errors import RunError, VocabularyError
+
+CODEPOINTS = 0x110000
+UNKNOWN = np.uint32(0xFFFFFFFF)
+
+
+def name_of(character: str) -> str:
+    """How messages name a character: `'ж' (U+0436)`."""
+    return f"{character!r} (U+{ord(character):04X})"
+
+
+def codepoints(text: str) -> np.ndarray:
+    """The characters of `text` as an array of uint32 code points."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An immutable, ordered set of symbols; the id of a symbol is its place.
+
+    In the unit "byte" the symbol of id n is the character U+00n: a byte string is a text in Latin-1.
+    """
+
+    symbols: str
+    unit: Unit = "character"
+
+    @classmethod
+    def of_bytes(cls) -> "Vocabulary":
+        """The 256 bytes, whether or not a text has them all."""
+        return cls("".join(map(chr, range(256))), "byte")
+
+    @classmethod
+    def of_characters(cls, characters: Iterable[str]) -> "Vocabulary":
+        """The distinct characters in code point order."""
+        return cls("".join(sorted(set(characters))))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """The id of every code point, `UNKNOWN` where it has none: uint32 `[0x110000]`."""
+        table = np.full(CODEPOINTS, UNKNOWN, np.uint32)
+        table[codepoints(self.symbols)] = np.arange(len(self.symbols), dtype=np.uint32)
+        return table
+
+    @cached_property
+    def byte_lengths(self) -> np.ndarray:
+        """How many bytes each symbol takes in UTF-8 (in the unit "byte": 1), int64 `[V]`."""
+        if self.unit == "byte":
+            return np.ones(len(self), np.int64)
+        points = codepoints(self.symbols)
+        return 1 + sum((points >= first).astype(np.int64) for first in (0x80, 0x800, 0x10000))
+
+    @property
+    def id_type(self) -> type[np.unsignedinteger]:
+        """The smallest unsigned type that holds every id."""
+        return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(t).max)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of `text`, `[len(text)]`.
+
+        Raises:
+            VocabularyError: a character is unknown; all unknown ones are named.
+        """
+        ids = self.table[codepoints(text)]
+        if (ids == UNKNOWN).any():
+            strangers = "".join(dict.fromkeys(c for c, i in zip(text, ids, strict=True) if i == UNKNOWN))
+            raise self.stranger(strangers)
+        return ids.astype(self.id_type)
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of `ids`, the inverse of `encode`."""
+        return codepoints(self.symbols)[np.asarray(ids)].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def symbols_of(self, text: str) -> str:
+        """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes."""
+        return text.encode("utf-8", "surrogateescape").decode("latin-1") if self.unit == "byte" else text
+
+    def to_bytes(self, symbols: str) -> bytes:
+        """What to write to a file or terminal for `symbols`: UTF-8, or the bytes themselves."""
+        return symbols.encode("latin-1") if self.unit == "byte" else symbols.encode("utf-8", "surrogatepass")
+
+    def keep_known(self, text: str) -> str:
+        """`text` without the characters that have no id."""
+        return "".join(c for c, i in zip(text, self.table[codepoints(text)], strict=True) if i != UNKNOWN)
+
+    def grow(self, other: "Vocabulary") -> "Vocabulary":
+        """This vocabulary with the symbols of `other` that it lacks behind its own, so that no id changes."""
+        return Vocabulary(self.symbols + "".join(c for c in other.symbols if c not in self.symbols), self.unit)
+
+    def stranger(self, strangers: str, position: int | None = None) -> VocabularyError:
+        """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
+        shown = ", ".join(map(name_of, strangers[:8])) + (", ..." if len(strangers) > 8 else "")
+        place = "" if position is None else f" at character {position:,}"
+        verb = "is" if len(strangers) == 1 else "are"
+        return VocabularyError(
+            f"{shown}{place} {verb} not among the {len(self)} characters this model knows",
+            "`--unknown skip` leaves such characters out",
+        )
+
+    def to_json(self) -> str:
+        """This vocabulary as JSON text in ASCII."""
+        return json.dumps({"unit": self.unit, "symbols": self.symbols})
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Vocabulary":
+        """The inverse of `to_json`.
+
+        Raises:
+            RunError: `text` is not such JSON; `where` names the file.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            data = None
+        match data:
+            case {"symbols": str(symbols), "unit": "character"} if 0 < len(symbols) == len(set(symbols)):
+                return cls(symbols)
+            case {"symbols": symbols, "unit": "byte"} if symbols == cls.of_bytes().symbols:
+                return cls.of_bytes()
+        raise RunError(f"{where} does not hold a vocabulary", "the file is damaged; train again or use a copy")
