@@ -1,0 +1,36 @@
+"""The mesh of devices, and where things live on it: parameters everywhere, streams spread out.
+
+One device is a mesh of one. The cores of a CPU are devices too: two cores with half the streams each are almost twice
+as fast as two threads inside each of the small operations of a time step (tests/benchmarks/RESULTS.md).
+"""
+
+import jax
+from jax import Array
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+STREAMS = "streams"
+_LEAST_STREAMS = 4  # streams that a device needs for its products to be worth the company
+
+
+def make_mesh(batch_size: int, platform: str | None = None) -> Mesh:
+    """As many devices as share `batch_size` streams evenly, at least four streams each."""
+    devices = jax.local_devices(backend=platform)
+    most = min(len(devices), max(1, batch_size // _LEAST_STREAMS))
+    count = next(n for n in range(most, 0, -1) if batch_size % n == 0)
+    return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+
+
+def everywhere(mesh: Mesh, tree):
+    """Put a tree of arrays whole on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def by_stream(mesh: Mesh, tree, axis: int = 0):
+    """Spread a tree of arrays over the devices along its axis of streams."""
+    return jax.device_put(tree, NamedSharding(mesh, P(*[None] * axis, STREAMS)))
+
+
+def own_streams(local: int) -> Array:
+    """Inside a sharded function: the numbers of the `local` streams that this device reads, int32 `[local]`."""
+    return jax.lax.axis_index(STREAMS) * local + jax.numpy.arange(local)
