@@ -1,0 +1,167 @@
+"""What a run remembers between steps, beside its arrays: where it is, what it has seen, when what is due."""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from charlstm.events import Progress
+from charlstm.optimizer import Schedule
+from charlstm.score import Score
+
+_REPORTS = 100
+_VALIDATIONS = 20
+_VALIDATION_SHARE = 0.06  # of a run's computing
+_FEWEST_VALIDATIONS = 4
+_SCORING_COST = 1 / 3  # of a character, against training on it
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often a run of known length reports and validates, in steps, and on how many characters."""
+
+    report: int
+    validate: int
+    characters: int
+
+    @classmethod
+    def of(cls, total: int, characters_per_step: int, validation_characters: int) -> "Cadence":
+        """A hundred reports, and up to twenty validations within 6% of the run's computing.
+
+        Of a validation part so long that not even four validations are paid for, a run reads the beginning only.
+        """
+        affordable = _VALIDATION_SHARE / _SCORING_COST * total * characters_per_step
+        characters = min(validation_characters, max(50_000, int(affordable / _FEWEST_VALIDATIONS)))
+        validations = min(_VALIDATIONS, max(1, int(affordable / max(1, characters))))
+        return cls(max(1, total // _REPORTS), math.ceil(total / validations), characters)
+
+
+@dataclass
+class Journal:
+    """The record of a run. It is saved with every checkpoint, so resuming finds everything as it was."""
+
+    schedule: Schedule
+    cadence: Cadence | None = None
+    step: int = 0
+    loss_sum: float = 0.0  # of the steps since the last report
+    loss_steps: int = 0
+    loss: float = math.nan  # of the last report
+    best: Score | None = None
+    best_step: int = 0
+    validations_since_best: int = 0
+    elapsed: float = 0.0
+    ended: str = ""
+
+    def add_losses(self, loss_sum: float, steps: int) -> None:
+        """Count steps towards the next report."""
+        self.loss_sum += loss_sum
+        self.loss_steps += steps
+
+    def close_interval(self) -> float:
+        """The mean loss since the last report; the next interval begins."""
+        self.loss = self.loss_sum / max(1, self.loss_steps)
+        self.loss_sum, self.loss_steps = 0.0, 0
+        return self.loss
+
+    def is_best(self, score: Score) -> bool:
+        """Note a validation; whether it is the best so far."""
+        better = self.best is None or score.loss < self.best.loss
+        self.validations_since_best = 0 if better else self.validations_since_best + 1
+        if better:
+            self.best, self.best_step = score, self.step
+        return better
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are made."""
+        return 0 < self.schedule.total <= self.step
+
+    @property
+    def report_due(self) -> bool:
+        """Whether this step ends an interval."""
+        return self.finished or (self.cadence is not None and self._at(self.cadence.report)) or self.validation_due
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether this step is followed by a validation."""
+        return (
+            self.cadence is not None
+            and self.cadence.characters > 1
+            and (self.finished or self._at(self.cadence.validate))
+        )
+
+    def sample_due(self, every: int) -> bool:
+        """Whether this report is one of each `every` after which the model may speak."""
+        return bool(every) and self.cadence is not None and self.step % (self.cadence.report * every) == 0
+
+    def steps_until_due(self) -> int:
+        """How many steps may be made before anything is due."""
+        if self.cadence is None:
+            return 2**31
+        ends = [every - self.step % every for every in (self.cadence.report, self.cadence.validate)]
+        return max(1, min(*ends, self.schedule.total - self.step))
+
+    def _at(self, every: int) -> bool:
+        return self.step % every == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; floats survive unchanged."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Journal":
+        """The inverse of `to_json`."""
+        kinds = {"schedule": Schedule, "cadence": Cadence, "best": Score}
+        return cls(**{k: kinds[k](**v) if k in kinds and v is not None else v for k, v in data.items()})
+
+
+class Clock:
+    """The time that a run has taken, over all its sittings, and what is left of its budget of `seconds`, if any."""
+
+    # Shares of the budget at which the number of steps is estimated anew: machines do not keep their speed, and a
+    # run must end within 5% of its time. The learning rate stays continuous (optimizer.Schedule).
+    _MILESTONES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.96)
+
+    def __init__(self, elapsed: float, seconds: float | None) -> None:
+        self._began = time.perf_counter() - elapsed
+        self._seconds = seconds
+        self._marks = [share * seconds for share in self._MILESTONES if share * seconds > elapsed] if seconds else []
+        self._base: tuple[float, int] | None = None  # when steps began to be made after compiling, and at which step
+        self._paused = self._longest_pause = 0.0
+
+    def elapsed(self) -> float:
+        """Seconds since the run began, less the time between its sittings."""
+        return time.perf_counter() - self._began
+
+    def pause(self, seconds: float) -> None:
+        """Time went into a validation, a sample or a save, not into steps."""
+        self._paused += seconds
+        self._longest_pause = max(self._longest_pause, seconds)
+
+    @property
+    def estimate_due(self) -> bool:
+        """Whether `steps_in_budget` wants to be asked, with all steps made: at the first step and at the milestones."""
+        return self._base is None or (bool(self._marks) and self.elapsed() >= self._marks[0])
+
+    def steps_in_budget(self, step: int) -> int | None:
+        """How many steps, in all, fill the budget at the speed so far; None without a budget or an estimate."""
+        now = self.elapsed()
+        if self._base is None:  # the first step carried the compilation: count from here
+            self._base = now, step
+        since, first = self._base
+        if self._seconds is None or step <= first:
+            return None
+        self._marks = [mark for mark in self._marks if mark > now]
+        pace = (now - since - self._paused) / (step - first)
+        return step + max(1, int((self._seconds - now - 1.2 * self._longest_pause) / pace))
+
+    def progress(self, step: int, total: int) -> Progress:
+        """How far the run is, by time if that is its budget."""
+        now = self.elapsed()
+        if self._seconds:
+            return Progress(step, total, min(1.0, now / self._seconds), max(0.0, self._seconds - now))
+        left = None
+        if self._base and total and step > self._base[1]:
+            left = (total - step) * (now - self._base[0]) / (step - self._base[1])
+        return Progress(step, total, step / total if total else 0.0, left)
