@@ -114,7 +114,7 @@ def open_corpus(
     ids_path = folder / f"{key}.ids"
     with atomic_write(ids_path) as out:
         for ids, left_out in _encode(files, encoding, vocabulary, unknown):
-            out.write(ids)
+            out.write(ids.tobytes())
             skipped += left_out
         total = out.tell() // np.dtype(vocabulary.id_type).itemsize
     try:

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from charlstm.errors import DownloadError
 from charlstm.files import atomic_write, cache_folder
@@ -13,10 +13,7 @@ from charlstm.files import atomic_write, cache_folder
 BUNDLED = "salt-road"
 
 
-class Progress(Protocol):
-    """Told how many bytes have come, of how many."""
-
-    def __call__(self, name: str, done: int, total: int) -> None: ...
+Progress = Callable[[str, int, int], None]  # told the corpus, how many bytes have come, and of how many
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
 
     pooch.get_logger().setLevel("ERROR")
     packed = place.with_suffix(".download")
-    downloader = pooch.HTTPDownloader(progressbar=_Bar(corpus, progress), timeout=30)  # pyright: ignore
+    downloader: Any = pooch.HTTPDownloader(progressbar=_Bar(corpus, progress), timeout=30)  # pyright: ignore
     try:
         pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=downloader)
         if corpus.url.endswith(".zip"):

@@ -7,7 +7,7 @@ close to that of a single reader: 512 characters leave a difference of the mean 
 T: characters of a window.  S: streams that read side by side.  W: run-up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -96,23 +96,13 @@ def evaluate(
     ids: np.ndarray,
     vocabulary: Vocabulary,
     streams: int | None = None,
+    tell: Callable[[Score], None] = lambda score: None,
 ) -> Score:
     """Score every character of `ids` `[N]` but the first. `streams=1` is exact: one reader, no run-up.
 
     The sums of windows are added in double precision on the host, so that nothing drifts however long the text is.
+    `tell` hears of the score so far, now and then.
     """
-    *_, score = evaluate_steps(model, params, ids, vocabulary, streams)
-    return score
-
-
-def evaluate_steps(
-    model: ModelConfig,
-    params: nnx.State,
-    ids: np.ndarray,
-    vocabulary: Vocabulary,
-    streams: int | None = None,
-) -> Iterator[Score]:
-    """`evaluate` as it goes: the score so far, now and then, and the whole score last."""
     layout = Layout.of(len(ids) - 1, streams)
     mesh = make_mesh(layout.streams)
     scorer = _make_scorer(model, mesh)
@@ -138,6 +128,6 @@ def evaluate_steps(
         size += int(seen @ vocabulary.byte_lengths)
         if len(waiting) > 1:
             nats += float(np.asarray(waiting.pop(0), np.float64).sum())
-            yield Score(nats, characters, size)
+            tell(Score(nats, characters, size))
     nats += sum(float(np.asarray(sums, np.float64).sum()) for sums in waiting)
-    yield Score(nats, characters, size)
+    return Score(nats, characters, size)

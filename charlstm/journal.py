@@ -112,8 +112,10 @@ class Journal:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Journal":
         """The inverse of `to_json`."""
-        kinds = {"schedule": Schedule, "cadence": Cadence, "best": Score}
-        return cls(**{k: kinds[k](**v) if k in kinds and v is not None else v for k, v in data.items()})
+        schedule = Schedule(**data["schedule"])
+        cadence = data["cadence"] and Cadence(**data["cadence"])
+        best = data["best"] and Score(**data["best"])
+        return cls(**data | {"schedule": schedule, "cadence": cadence, "best": best})
 
 
 class Clock:

@@ -3,8 +3,9 @@
 T: time steps.  B: streams.  V: vocabulary.  E: embedding size.  D: input size of a layer.  H: hidden size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -187,7 +188,7 @@ def to_tensors(params: nnx.State) -> dict[str, Array]:
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
-def from_tensors(config: ModelConfig, tensors: dict[str, Array], where: str) -> nnx.State:
+def from_tensors(config: ModelConfig, tensors: Mapping[str, Any], where: str) -> nnx.State:
     """The inverse of `to_tensors`.
 
     Raises:
@@ -198,7 +199,7 @@ def from_tensors(config: ModelConfig, tensors: dict[str, Array], where: str) -> 
     return jax.tree.unflatten(tree, fit_tensors({_name(path): leaf for path, leaf in leaves}, tensors, where))
 
 
-def fit_tensors(wanted: dict[str, jax.ShapeDtypeStruct], tensors: dict[str, Array], where: str) -> list[Array]:
+def fit_tensors(wanted: dict[str, jax.ShapeDtypeStruct], tensors: Mapping[str, Any], where: str) -> list[Any]:
     """`tensors` in the order of `wanted`, after comparing names, shapes and types.
 
     Raises:

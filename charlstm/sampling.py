@@ -22,9 +22,10 @@ _PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few len
 
 
 def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[Array, "S V"]:
-    """Scale by the temperature, then keep the `top_k` likeliest and the smallest set that holds `top_p`; -inf elsewhere.
+    """Scale by the temperature, keep the `top_k` likeliest and of these the smallest set that holds `top_p`.
 
-    `top_p` is nucleus sampling (Holtzman et al. 2020). The likeliest character always stays.
+    Everything else becomes -inf; the likeliest character always stays. `top_p` is nucleus sampling (Holtzman et al.
+    2020).
     """
     logits = logits / config.temperature
     if config.top_k and config.top_k < logits.shape[-1]:

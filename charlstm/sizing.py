@@ -85,7 +85,7 @@ def _fit_model(
 
 
 def _fit_windows(wishes: Wishes, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
-    """Streams and window such that a step reads at most a quarter of the text (the whole, where they were asked for)."""
+    """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
     batch_size = wishes.batch_size or -(-_BATCH // devices) * devices
     sequence_length = wishes.sequence_length or _WINDOW
     asked = batch_size, sequence_length

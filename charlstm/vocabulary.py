@@ -60,7 +60,7 @@ class Vocabulary:
         if self.unit == "byte":
             return np.ones(len(self), np.int64)
         points = codepoints(self.symbols)
-        return 1 + sum((points >= first).astype(np.int64) for first in (0x80, 0x800, 0x10000))
+        return 1 + np.searchsorted([0x80, 0x800, 0x10000], points, side="right")
 
     @property
     def id_type(self) -> type[np.unsignedinteger]:

@@ -1,89 +1,22 @@
-"""Everything that people see. Results go to stdout, all else to stderr; text that a model wrote never meets Rich markup."""
+"""Watching a run: JSON lines, nothing, a live view, or a plain line for each report."""
 
 import dataclasses
-import json
 import math
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from charlstm import events
 from charlstm.config import RunConfig
-from charlstm.download import NamedCorpus
-from charlstm.errors import CharLSTMError
-from charlstm.score import Score
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from charlstm.display.console import command, duration, err, nats, note, result, write_json
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-def show_error(error: CharLSTMError) -> None:
-    """One red sentence, and the way out below it."""
-    err.print(f"[bold red]error:[/] {escape(error.message)}")
-    if error.hint:
-        err.print(f"[dim]hint:[/] {escape(error.hint)}")
-
-
-def note(text: str) -> None:
-    """A remark on stderr."""
-    err.print(escape(text))
-
-
-def write(data: bytes) -> None:
-    """Text of the model to stdout at once, byte for byte."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-
-
-def write_json(data: Any) -> None:
-    """One JSON object on a line of stdout; what is not finite becomes null."""
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
-    print(json.dumps(clean), flush=True)
-
-
-def duration(seconds: float) -> str:
-    """`1:23` or `2:03:04`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def nats(loss: float) -> str:
-    """A loss in both of its units."""
-    return f"{loss:.4f} nats ({loss / math.log(2):.3f} bits) per character"
-
-
-def command(*words: object) -> str:
-    """A command line to copy, quoted where need be."""
-    import shlex
-
-    return shlex.join(["charlstm", *map(str, words)])
-
-
-# --- watching a run -----------------------------------------------------------------------------------------------
 
 
 def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str]) -> None:
@@ -95,8 +28,9 @@ def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str
         f"{training.validation:.0%} of them for validation"
     )
     note(
-        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {parameters:,} parameters, dropout {model.dropout:g}; "
-        f"{training.batch_size} streams, windows of {training.sequence_length}; {budget} in {training.precision}"
+        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {parameters:,} parameters, "
+        f"dropout {model.dropout:g}; {training.batch_size} streams, windows of {training.sequence_length}; "
+        f"{budget} in {training.precision}"
     )
     for each in notes:
         note(each)
@@ -152,22 +86,22 @@ class Watcher:
         stopped = event.reason == "stopped"
         if stopped:
             err.print(f"[bold]stopped[/] after step {event.step:,}; go on with")
-            err.print(f"  {escape(command('train', '--run', self.path, '--resume'))}")
+            note(f"  {command('train', '--run', self.path, '--resume')}")
             return
         if event.reason == "patience":
             note(f"no better validation since step {event.best_step:,}: stopped at step {event.step:,}")
         if event.best:
             best = event.best
-            out.print(
+            result(
                 f"best validation loss {nats(best.loss)}, perplexity {best.perplexity:.3f}, at step {event.best_step:,}"
             )
         else:
-            out.print(f"training loss {nats(event.loss)}; no validation")
-        out.print(f"trained {event.step:,} steps in {duration(event.elapsed_seconds)}")
+            result(f"training loss {nats(event.loss)}; no validation")
+        result(f"trained {event.step:,} steps in {duration(event.elapsed_seconds)}")
         if not self.quiet:
-            out.print("next:")
-            out.print(f"  {escape(command('sample', self.path))}")
-            out.print(f"  {escape(command('evaluate', self.path))}")
+            result("next:")
+            result(f"  {command('sample', self.path)}")
+            result(f"  {command('evaluate', self.path)}")
 
 
 def _plain(event: Any) -> dict[str, Any]:
@@ -274,82 +208,3 @@ class _LiveView:
             parts.append(Padding(Text(f"the model after {self.text_step:,} steps:", style="dim"), (1, 0, 0, 2)))
             parts.append(Padding(Text("\n".join(lines[:height]), style="italic", no_wrap=True), (0, 0, 0, 2)))
         return Group(*parts)
-
-
-# --- the other commands -------------------------------------------------------------------------------------------
-
-
-def show_score(score: Score, what: str, skipped: int) -> None:
-    """The figures of an evaluation."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("loss", f"{score.loss:.4f}", "nats per character")
-    table.add_row("perplexity", f"{score.perplexity:.4f}", "")
-    table.add_row("", f"{score.bits_per_character:.4f}", "bits per character")
-    table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
-    table.add_row(
-        "characters",
-        f"{score.characters:,}",
-        f"scored of {what}" + (f", {skipped:,} skipped" if skipped else ""),
-    )
-    out.print(table)
-
-
-@contextmanager
-def scoring_bar(characters: int) -> Iterator[Callable[[Score], None]]:
-    """A function to tell of the score so far; a bar on a terminal."""
-    columns = (
-        TextColumn("scoring"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("scoring", total=characters)
-        yield lambda score: bar.update(task, completed=score.characters)
-
-
-def show_corpora(corpora: list[NamedCorpus]) -> None:
-    """The named corpora."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "bytes", "licence", "at hand", "what it is"):
-        table.add_column(heading, justify="right" if heading == "bytes" else "left")
-    for corpus in corpora:
-        at_hand = "yes" if corpus.at_hand else f"no, {corpus.download_size:,} bytes to fetch"
-        table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, at_hand, corpus.about)
-    out.print(table)
-
-
-@contextmanager
-def busy(text: str) -> Iterator[None]:
-    """A spinner on a terminal while something takes its time."""
-    if err.is_terminal:
-        with err.status(text):
-            yield
-    else:
-        yield
-
-
-@contextmanager
-def download_bar() -> Iterator[Any]:
-    """A function to tell of bytes that came: `tell(name, done, total)`."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=err,
-        transient=True,
-    ) as bar:
-        tasks: dict[str, Any] = {}
-
-        def tell(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(f"fetching {name}", total=total)
-            bar.update(tasks[name], completed=done)
-
-        yield tell
-
-
-def silence_stdout() -> None:
-    """The reader has gone (`| head`): what is still buffered must not raise at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,54 @@
+"""The commands: options -> config -> one call -> display. No mathematics; JAX is imported only by what needs it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from charlstm import __version__
+from charlstm.cli.corpora import corpora
+from charlstm.cli.evaluate import evaluate
+from charlstm.cli.sample import sample
+from charlstm.cli.train import train
+from charlstm.errors import CharLSTMError
+
+app = typer.Typer(
+    help="Train a character-level LSTM on any text, let it write, and measure how well it predicts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, sample, evaluate, corpora):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"charlstm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every error of ours becomes one sentence on stderr and an exit status."""
+    try:
+        app(arguments)
+    except CharLSTMError as error:
+        from charlstm.display.console import show_error
+
+        show_error(error)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        from charlstm.display.console import silence_stdout
+
+        silence_stdout()
+        sys.exit(141)  # what a shell reports of a program that SIGPIPE ended

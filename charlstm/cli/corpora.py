@@ -1,0 +1,9 @@
+"""`charlstm corpora`: what can be trained on by name."""
+
+
+def corpora() -> None:
+    """List the named corpora, which can be used wherever a file can."""
+    from charlstm.display.tables import show_corpora
+    from charlstm.download import NAMED
+
+    show_corpora(list(NAMED.values()))

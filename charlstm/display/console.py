@@ -1,0 +1,67 @@
+"""The two consoles, errors and remarks, and how figures are spelled."""
+
+import json
+import math
+import os
+import shlex
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from charlstm.errors import CharLSTMError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_error(error: CharLSTMError) -> None:
+    """One red sentence, and the way out below it."""
+    err.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.hint:
+        err.print(f"[dim]hint:[/] {escape(error.hint)}")
+
+
+def note(text: str) -> None:
+    """A remark on stderr."""
+    err.print(escape(text))
+
+
+def result(text: str) -> None:
+    """A line of the result, on stdout."""
+    out.print(escape(text))
+
+
+def write(data: bytes) -> None:
+    """Text of the model to stdout at once, byte for byte."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def write_json(data: dict[str, Any]) -> None:
+    """One JSON object on a line of stdout; what is not finite becomes null."""
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
+    print(json.dumps(clean), flush=True)
+
+
+def silence_stdout() -> None:
+    """The reader has gone (`| head`): what is still buffered must not raise at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def duration(seconds: float) -> str:
+    """`1:23` or `2:03:04`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def nats(loss: float) -> str:
+    """A loss in both of its units."""
+    return f"{loss:.4f} nats ({loss / math.log(2):.3f} bits) per character"
+
+
+def command(*words: object) -> str:
+    """A command line to copy, quoted where need be."""
+    return shlex.join(["charlstm", *map(str, words)])

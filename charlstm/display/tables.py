@@ -1,0 +1,30 @@
+"""Results as tables on stdout."""
+
+from rich.table import Table
+
+from charlstm.display.console import out
+from charlstm.download import NamedCorpus
+from charlstm.score import Score
+
+
+def show_score(score: Score, what: str, skipped: int) -> None:
+    """The figures of an evaluation."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("loss", f"{score.loss:.4f}", "nats per character")
+    table.add_row("perplexity", f"{score.perplexity:.4f}", "")
+    table.add_row("", f"{score.bits_per_character:.4f}", "bits per character")
+    table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
+    left_out = f", {skipped:,} skipped" if skipped else ""
+    table.add_row("characters", f"{score.characters:,}", f"scored of {what}{left_out}")
+    out.print(table)
+
+
+def show_corpora(corpora: list[NamedCorpus]) -> None:
+    """The named corpora."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "bytes", "licence", "at hand", "what it is"):
+        table.add_column(heading, justify="right" if heading == "bytes" else "left")
+    for corpus in corpora:
+        at_hand = "yes" if corpus.at_hand else f"no, {corpus.download_size:,} bytes to fetch"
+        table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, at_hand, corpus.about)
+    out.print(table)
