@@ -16,6 +16,7 @@ Cell = Literal["lstm"]
 Unit = Literal["character", "byte"]
 Unknown = Literal["error", "skip"]
 Precision = Literal["float32", "bfloat16"]
+Optimizer = Literal["muon", "adamw"]
 T = TypeVar("T")
 PrecisionWish = Literal["float32", "bfloat16", "auto"]
 
@@ -95,6 +96,7 @@ class Wishes:
     batch_size: int | None = None
     sequence_length: int | None = None
     learning_rate: float | None = None
+    optimizer: Optimizer = "muon"
     weight_decay: float | None = None
     clip: float = 1.0
     epochs: float | None = None
@@ -119,6 +121,7 @@ class TrainingConfig:
 
     batch_size: int
     sequence_length: int
+    optimizer: Optimizer
     learning_rate: float
     weight_decay: float
     clip: float

@@ -7,11 +7,13 @@ close to that of a single reader: 512 characters leave a difference of the mean 
 T: characters of a window.  S: streams that read side by side.  W: run-up.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -19,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig
 from charlstm.model import cross_entropy, define, zero_states
-from charlstm.score import Score
+from charlstm.score import Score, Tally
 from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh
 from charlstm.vocabulary import Vocabulary
 
@@ -27,6 +29,8 @@ RUN_UP = 512
 _WINDOW = 64
 _DISPATCH = 8  # windows to a dispatch
 _MOST_STREAMS = 256
+
+Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Layout:
 
 @lru_cache(maxsize=4)
 def _make_scorer(model: ModelConfig, mesh: Mesh):
-    """Compile-ready `score(params, states, inputs, targets, counts) -> (states, nats of each window)`."""
+    """Compile-ready `score(params, states, inputs, targets, counts) -> (states, nats [S])` of windows `[K, T, S]`."""
     definition, _ = define(model)
 
     @jax.jit
@@ -73,21 +77,56 @@ def _make_scorer(model: ModelConfig, mesh: Mesh):
         jax.shard_map,
         mesh=mesh,
         in_specs=(P(), P(STREAMS), *[P(None, None, STREAMS)] * 3),
-        out_specs=(P(STREAMS), P()),
+        out_specs=(P(STREAMS), P(STREAMS)),
         check_vma=False,
     )
     def score(params, states, inputs, targets, counts):
         network = nnx.merge(definition, params)
 
-        def window(states, at):
+        def window(carry, at):
+            states, nats = carry
             inputs, targets, counts = at
             logits, states = network(inputs, states)
-            return states, (cross_entropy(logits, targets) * counts).sum()
+            return (states, nats + (cross_entropy(logits, targets) * counts).sum(0)), None
 
-        states, nats = jax.lax.scan(window, states, (inputs, targets, counts))
-        return states, jax.lax.psum(nats, STREAMS)
+        (states, nats), _ = jax.lax.scan(window, (states, jnp.zeros(inputs.shape[-1])), (inputs, targets, counts))
+        return states, nats
 
     return score
+
+
+class _Scorer:
+    """Scores windows without waiting for them: while the device computes, the next ones are cut."""
+
+    def __init__(self, model: ModelConfig, params: nnx.State, streams: int, vocabulary: Vocabulary, tell: Tell) -> None:
+        self._mesh = make_mesh(streams)
+        self._score = _make_scorer(model, self._mesh)
+        self._params = everywhere(self._mesh, params)
+        self._fresh = by_stream(self._mesh, zero_states(model, streams))
+        self._states = self._fresh
+        self._byte_lengths = vocabulary.byte_lengths
+        self._waiting: deque[tuple[jax.Array, np.ndarray, int]] = deque()
+        self._tally, self._tell = Tally(), tell
+
+    def add(self, inputs: np.ndarray, targets: np.ndarray, counts: np.ndarray, forget: bool = False) -> None:
+        """Score the windows `[K, T, S]` where `counts` is 1, from the states that the last ones left or fresh ones."""
+        states = self._fresh if forget else self._states
+        windows = (by_stream(self._mesh, part, 2) for part in (inputs, targets, counts))
+        self._states, nats = self._score(self._params, states, *windows)
+        size = int(self._byte_lengths[targets[counts > 0]].sum())
+        self._waiting.append((nats, counts.sum((0, 1)), size))
+        self._collect(1)
+        self._tell(self._tally.characters)
+
+    def _collect(self, under_way: int) -> None:
+        while len(self._waiting) > under_way:
+            nats, characters, size = self._waiting.popleft()
+            self._tally.add(np.asarray(nats), characters, size)
+
+    def score(self) -> Score:
+        """The score of all windows."""
+        self._collect(0)
+        return self._tally.score()
 
 
 def evaluate(
@@ -96,38 +135,35 @@ def evaluate(
     ids: np.ndarray,
     vocabulary: Vocabulary,
     streams: int | None = None,
-    tell: Callable[[Score], None] = lambda score: None,
+    tell: Tell = lambda characters: None,
 ) -> Score:
     """Score every character of `ids` `[N]` but the first. `streams=1` is exact: one reader, no run-up.
 
-    The sums of windows are added in double precision on the host, so that nothing drifts however long the text is.
-    `tell` hears of the score so far, now and then.
+    Sums of at most 512 characters are added in double precision on the host, so that nothing drifts however long the
+    text is. `tell` hears now and then how many characters are scored.
     """
     layout = Layout.of(len(ids) - 1, streams)
-    mesh = make_mesh(layout.streams)
-    scorer = _make_scorer(model, mesh)
-    params = everywhere(mesh, params)
-    states = by_stream(mesh, zero_states(model, layout.streams))
-    windows = -(-layout.length // _WINDOW)
-    nats, characters, size = 0.0, 0, 0
-    waiting: list[jax.Array] = []  # sums that are still being computed while the next windows are cut
+    scorer = _Scorer(model, params, layout.streams, vocabulary, tell)
+    for start in range(0, -(-layout.length // _WINDOW), _DISPATCH):
+        scorer.add(*map(np.stack, zip(*(layout.window(ids, start + k) for k in range(_DISPATCH)), strict=True)))
+    return scorer.score()
 
-    for start in range(0, windows, _DISPATCH):
-        cut = [layout.window(ids, start + k) for k in range(_DISPATCH)]
-        inputs, targets, counts = (np.stack(part) for part in zip(*cut, strict=True))
-        states, sums = scorer(
-            params,
-            states,
-            by_stream(mesh, inputs, 2),
-            by_stream(mesh, targets, 2),
-            by_stream(mesh, counts, 2),
-        )
-        waiting.append(sums)
-        seen = np.bincount(targets[counts > 0], minlength=len(vocabulary))
-        characters += int(seen.sum())
-        size += int(seen @ vocabulary.byte_lengths)
-        if len(waiting) > 1:
-            nats += float(np.asarray(waiting.pop(0), np.float64).sum())
-            tell(Score(nats, characters, size))
-    nats += sum(float(np.asarray(sums, np.float64).sum()) for sums in waiting)
-    return Score(nats, characters, size)
+
+def evaluate_windows(
+    model: ModelConfig,
+    params: nnx.State,
+    ids: np.ndarray,
+    vocabulary: Vocabulary,
+    length: int,
+    tell: Tell = lambda characters: None,
+) -> Score:
+    """Score `ids` as models without a lasting state are scored: cut into windows of `length`, each read afresh."""
+    pairs = len(ids) - 1
+    at_once = max(1, min(_MOST_STREAMS, 2**15 // length, -(-pairs // length)))
+    scorer = _Scorer(model, params, at_once, vocabulary, tell)
+    for first in range(0, pairs, at_once * length):
+        places = first + np.arange(at_once) * length + np.arange(length)[:, None]
+        counts = (places < pairs).astype(np.float32)
+        places = np.minimum(places, pairs - 1)
+        scorer.add(ids[places][None], ids[places + 1][None], counts[None], forget=True)
+    return scorer.score()

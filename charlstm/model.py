@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.lstm import LSTMState, lstm_scan, product, project
+from charlstm.lstm import LSTMState, lstm_scan, lstm_step, product, project
 
 States = tuple[LSTMState, ...]
 
@@ -74,6 +74,24 @@ class CharLSTM(nnx.Module):
             total = total + inputs
         return project(total, self.head_kernel[...], precision) + self.head_bias[...], tuple(new_states)
 
+    def gate_table(self) -> Float[Array, "V 4*H"]:
+        """What each character contributes to the gates of the first layer: `embedding @ input_kernel + bias`."""
+        layer = self.layers[0]
+        return product(self.embedding[...], layer.input_kernel[...], jnp.float32) + layer.bias[...]
+
+    def step(
+        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "V 4*H"]
+    ) -> tuple[Float[Array, "B V"], States]:
+        """`__call__` for a single time step in float32, as in the textbook; for whoever draws text."""
+        new_states = []
+        gate_inputs, total = gate_table[ids], 0.0
+        for index, layer in enumerate(self.layers):
+            if index > 0:
+                gate_inputs = new_states[-1].hidden @ layer.input_kernel[...] + layer.bias[...]
+            new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
+            total = total + new_states[-1].hidden
+        return total @ self.head_kernel[...] + self.head_bias[...], tuple(new_states)
+
     def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B 4*H"]:
         """`embedding[ids] @ input_kernel + bias`, in the cheaper of two orders.
 
@@ -86,7 +104,7 @@ class CharLSTM(nnx.Module):
         table_first = ids.size * V * columns + 3 * V * E * columns
         rows_first = ids.size * V * E + 3 * ids.size * E * columns
         if table_first <= rows_first:
-            return look_up(product(embedding, kernel, jnp.float32) + layer.bias[...], ids)
+            return look_up(self.gate_table(), ids)
         return project(look_up(embedding, ids), kernel, precision) + layer.bias[...]
 
 

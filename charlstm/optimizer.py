@@ -1,14 +1,18 @@
 """The learning rate as a function of the step, and the Optax chain that it drives."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from charlstm.config import TrainingConfig
+from charlstm.muon import scale_by_muon
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
+_MOMENTUM = 0.95
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,23 @@ class Schedule:
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) behind a clip of the gradient's global norm, for a rate of 1.
+    """The chain for a rate of 1: clip of the gradient's global norm, Muon or AdamW, decoupled weight decay.
 
-    The caller scales the updates by the learning rate of the step. Weight decay leaves biases alone.
+    The caller scales the updates by the learning rate of the step. Muon is for the kernels of the gates; embedding,
+    head and biases are always AdamW's (Loshchilov & Hutter 2019). Weight decay leaves biases alone.
     """
+    rules: dict[Hashable, optax.GradientTransformation] = {
+        "adamw": optax.scale_by_adam(_BETA1, _BETA2, _EPSILON),
+        "muon": scale_by_muon(_MOMENTUM, jnp.dtype(config.precision)),
+    }
+
+    def rule_of(path: tuple, leaf: jax.Array) -> str:
+        name = jax.tree_util.keystr(path)
+        return config.optimizer if "input_kernel" in name or "recurrent_kernel" in name else "adamw"
+
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.scale_by_adam(_BETA1, _BETA2, _EPSILON),
+        optax.partition(rules, lambda params: jax.tree_util.tree_map_with_path(rule_of, params)),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
         ),

@@ -4,17 +4,20 @@ V: vocabulary.  S: streams drawn side by side.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import Float
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig, SamplingConfig
 from charlstm.model import States, define, zero_states
+from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, own_streams
 from charlstm.vocabulary import Vocabulary
 
 _CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
@@ -39,27 +42,37 @@ def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[
     return logits
 
 
-def draw(key: Array, logits: Float[Array, "S V"], config: SamplingConfig) -> Array:
-    """The id of the next character of each stream, int32 `[S]`; at temperature 0 the likeliest."""
+def draw(keys: Key[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig) -> Integer[Array, " S"]:
+    """The id of the next character of each stream; at temperature 0 the likeliest."""
     if config.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    return jax.random.categorical(key, filter_logits(logits, config), axis=-1).astype(jnp.int32)
+    return jax.vmap(jax.random.categorical)(keys, filter_logits(logits, config)).astype(jnp.int32)
 
 
 @lru_cache(maxsize=8)
-def _make_chunk(model: ModelConfig, config: SamplingConfig):
-    """Compile-ready `chunk(params, carry, first) -> (carry, ids [_CHUNK, S])`; the carry is (states, logits, key)."""
+def _make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
+    """Compile-ready `chunk(params, table, states, logits, key, first) -> (states, logits, ids [_CHUNK, S])`."""
     definition, _ = define(model)
+    by_streams = P(STREAMS)
 
-    @jax.jit
-    def chunk(params, states: States, logits: Array, key: Array, first: Array):
+    @partial(jax.jit, donate_argnums=(2, 3))
+    @partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(P(), P(), by_streams, by_streams, P(), P()),
+        out_specs=(by_streams, by_streams, P(None, STREAMS)),
+        check_vma=False,
+    )
+    def chunk(params, table: Array, states: States, logits: Array, key: Array, first: Array):
         network = nnx.merge(definition, params)
+        # Each stream has its own randomness: what it draws does not depend on how many others there are.
+        keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
 
         def step(carry, number):
             states, logits = carry
-            ids = draw(jax.random.fold_in(key, number), logits, config)
-            logits, states = network(ids[None], states)
-            return (states, logits[0]), ids
+            ids = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, number), logits, config)
+            logits, states = network.step(ids, states, table)
+            return (states, logits), ids
 
         (states, logits), ids = jax.lax.scan(step, (states, logits), first + jnp.arange(_CHUNK))
         return states, logits, ids
@@ -69,25 +82,27 @@ def _make_chunk(model: ModelConfig, config: SamplingConfig):
 
 @lru_cache(maxsize=8)
 def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, ids [N], count) -> (states, logits)` behind the first `count` ids, one stream."""
+    """Compile-ready `read(params, ids [N], count) -> (gate table, states, logits)` behind the first `count` ids."""
     definition, _ = define(model)
 
     @jax.jit
     def read(params, ids: Array, count: Array):
         network = nnx.merge(definition, params)
+        table = network.gate_table()
 
         def step(place, carry):
             states, _ = carry
-            logits, states = network(ids[place][None, None], states)
-            return states, logits[0]
+            logits, states = network.step(ids[place][None], states, table)
+            return states, logits
 
-        return jax.lax.fori_loop(0, count, step, (zero_states(model, 1), jnp.zeros((1, model.vocabulary_size))))
+        start = zero_states(model, 1), jnp.zeros((1, model.vocabulary_size))
+        return table, *jax.lax.fori_loop(0, count, step, start)
 
     return read
 
 
-def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray) -> tuple[States, Float[Array, "1 V"]]:
-    """The states and logits behind the prompt `ids` `[N]`, in one scan; uniform logits behind an empty one."""
+def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray) -> tuple[Array, States, Float[Array, "1 V"]]:
+    """The gate table, and the states and logits behind the prompt `ids` `[N]`; uniform logits behind an empty one."""
     padded = np.zeros(-(-max(1, len(ids)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
     padded[: len(ids)] = ids
     return _make_reader(model)(params, padded, len(ids))
@@ -105,12 +120,14 @@ def generate_ids(
 
     The next chunk is being computed while the caller uses this one.
     """
-    states, logits = read_prompt(model, params, prompt)
-    states, logits = jax.tree.map(lambda x: jnp.repeat(x, streams, axis=0), (states, logits))
-    chunk, key = _make_chunk(model, _without_length(config)), jax.random.key(seed)
+    table, *behind_prompt = read_prompt(model, params, prompt)
+    mesh = make_mesh(streams)
+    params, table = everywhere(mesh, (params, table))
+    states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), behind_prompt))
+    chunk, key = _make_chunk(model, _without_length(config), mesh), jax.random.key(seed)
     waiting: list[Array] = []
     for first in range(0, config.length, _CHUNK):
-        states, logits, ids = chunk(params, states, logits, key, first)
+        states, logits, ids = chunk(params, table, states, logits, key, first)
         waiting.append(ids)
         if len(waiting) > 1:
             yield np.asarray(waiting.pop(0))

@@ -40,6 +40,7 @@ def fit(wishes: Wishes, characters: int, vocabulary_size: int, devices: int, bas
     training = TrainingConfig(
         batch_size=batch_size,
         sequence_length=sequence_length,
+        optimizer=wishes.optimizer,
         learning_rate=wishes.learning_rate or 4e-3 * min(1.0, (512 / model.hidden_size) ** 0.5),
         weight_decay=0.1 if wishes.weight_decay is None else wishes.weight_decay,
         clip=wishes.clip,

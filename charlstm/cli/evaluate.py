@@ -41,7 +41,7 @@ def evaluate(
     with bars.busy("reading the text ..."):
         corpus, ids, what = _what_to_score(weights, texts, encoding, unknown)
     model, streams = weights.config.model, 1 if exact else None
-    with bars.scoring_bar(len(ids) - 1) as tell:
+    with bars.scoring_bar("scoring", len(ids) - 1) as tell:
         score = evaluation.evaluate(model, weights.params, ids, weights.vocabulary, streams, tell)
     if as_json:
         console.write_json(score.to_json() | ({"skipped": corpus.skipped} if unknown == "skip" else {}))

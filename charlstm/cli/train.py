@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlstm.cli.options import FITTED, TEXT_HELP, panel
-from charlstm.config import Cell, CorpusConfig, PrecisionWish, RunConfig, SamplingConfig, Unit, Wishes
+from charlstm.config import Cell, CorpusConfig, Optimizer, PrecisionWish, RunConfig, SamplingConfig, Unit, Wishes
 from charlstm.download import BUNDLED
 from charlstm.errors import ConfigError
 
@@ -51,6 +51,9 @@ def train(
     sequence_length: Annotated[
         int | None, _optimisation("Characters of a window: how far gradients flow back.", default=FITTED)
     ] = Wishes.sequence_length,
+    optimizer: Annotated[
+        Optimizer, _optimisation("Muon learns more from each step, AdamW takes shorter ones.")
+    ] = Wishes.optimizer,
     learning_rate: Annotated[
         float | None, _optimisation("Peak of the learning rate.", default=FITTED)
     ] = Wishes.learning_rate,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from charlstm.display.console import err
-from charlstm.score import Score
 
 
 @contextmanager
@@ -20,12 +19,17 @@ def busy(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def scoring_bar(characters: int) -> Iterator[Callable[[Score], None]]:
-    """A function to tell of the score so far."""
-    columns = TextColumn("scoring"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()
+def scoring_bar(what: str, characters: int) -> Iterator[Callable[[int], None]]:
+    """A function to tell how many characters are scored."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("scoring", total=characters)
-        yield lambda score: bar.update(task, completed=score.characters)
+        task = bar.add_task(what, total=characters)
+        yield lambda done: bar.update(task, completed=done)
 
 
 @contextmanager
