@@ -145,7 +145,9 @@ def evaluate(
     layout = Layout.of(len(ids) - 1, streams)
     scorer = _Scorer(model, params, layout.streams, vocabulary, tell)
     for start in range(0, -(-layout.length // _WINDOW), _DISPATCH):
-        scorer.add(*map(np.stack, zip(*(layout.window(ids, start + k) for k in range(_DISPATCH)), strict=True)))
+        cut = [layout.window(ids, start + k) for k in range(_DISPATCH)]
+        inputs, targets, counts = (np.stack(parts) for parts in zip(*cut, strict=True))
+        scorer.add(inputs, targets, counts)
     return scorer.score()
 
 

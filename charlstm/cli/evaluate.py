@@ -1,11 +1,11 @@
-"""`charlstm evaluate`: how well a model predicts a text."""
+"""`charlstm evaluate`: how well a model predicts a text, and what that is worth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from charlstm.cli.options import NEWEST, RUN_HELP, TEXT_HELP
+from charlstm.cli.options import NEWEST, RUN_HELP, TEXT_HELP, panel
 from charlstm.config import Unknown
 from charlstm.errors import ConfigError
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from charlstm.corpus import Corpus
     from charlstm.runs import Weights
+    from charlstm.score import Score
+
+_text, _beside = panel("Text"), panel("Beside the score")
 
 
 def evaluate(
@@ -23,13 +26,18 @@ def evaluate(
         typer.Argument(metavar="[TEXT]...", help=TEXT_HELP, show_default="the run's own validation part"),
     ] = None,
     exact: Annotated[bool, typer.Option(help="Read in one stream: slower, and without any approximation.")] = False,
-    unknown: Annotated[Unknown, typer.Option(help="What to do with characters the model does not know.")] = "error",
-    encoding: Annotated[
-        str | None, typer.Option(help="How the characters are encoded.", show_default="the run's")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    unknown: Annotated[Unknown, _text("What to do with characters that the model does not know.")] = "error",
+    encoding: Annotated[str | None, _text("How the characters are encoded.", default="the run's")] = None,
+    dynamic: Annotated[bool, _beside("Read again with weights that go on learning from what was scored.")] = False,
+    baseline: Annotated[bool, _beside("Score without a network: n-grams, xz and guessing.")] = False,
+    windows: Annotated[
+        int | None, _beside("Score windows of so many characters, each from an empty memory.", default="not done")
+    ] = None,
 ) -> None:
     """Measure how well a model predicts a text: loss, perplexity, bits per character and per byte."""
+    if windows is not None and not 1 <= windows <= 65_536:
+        raise ConfigError(f"--windows is {windows}, but must be from 1 to 65536")
     from charlstm.runtime import set_up_jax
 
     set_up_jax()
@@ -40,13 +48,27 @@ def evaluate(
     weights = load_weights(run or newest_run())
     with bars.busy("reading the text ..."):
         corpus, ids, what = _what_to_score(weights, texts, encoding, unknown)
-    model, streams = weights.config.model, 1 if exact else None
+    what_is_read = weights.config.model, weights.params, ids, weights.vocabulary
     with bars.scoring_bar("scoring", len(ids) - 1) as tell:
-        score = evaluation.evaluate(model, weights.params, ids, weights.vocabulary, streams, tell)
+        score = evaluation.evaluate(*what_is_read, streams=1 if exact else None, tell=tell)
+    beside: dict[str, Score] = {}
+    if windows:
+        with bars.scoring_bar(f"in windows of {windows}", len(ids) - 1) as tell:
+            beside[f"windows of {windows}"] = evaluation.evaluate_windows(*what_is_read, windows, tell)
+    if dynamic:
+        beside["dynamic"] = _read_and_learn(weights, ids)
+    if baseline:
+        from charlstm.baseline import baselines
+
+        with bars.busy("counting n-grams ..."):
+            beside |= baselines(_training_part(weights), ids, weights.vocabulary)
     if as_json:
-        console.write_json(score.to_json() | ({"skipped": corpus.skipped} if unknown == "skip" else {}))
+        skipped = {"skipped": corpus.skipped} if unknown == "skip" else {}
+        console.write_json(score.to_json() | skipped | {name: each.to_json() for name, each in beside.items()})
     else:
         tables.show_score(score, what, corpus.skipped)
+        if beside:
+            tables.show_comparison({"this model": score} | beside)
 
 
 def _what_to_score(
@@ -64,3 +86,22 @@ def _what_to_score(
     if not len(held_out):
         raise ConfigError(f"{weights.path.parent} has no validation part", "name a text to evaluate")
     return corpus, held_out, "the validation part"
+
+
+def _training_part(weights: "Weights") -> "np.ndarray":
+    from charlstm.corpus import reopen
+
+    return reopen(weights.config.corpus, weights.vocabulary).split(weights.config.training.validation)[0]
+
+
+def _read_and_learn(weights: "Weights", ids: "np.ndarray") -> "Score":
+    """Dynamic evaluation, by the rule that suits the end of the training part."""
+    from charlstm.display import bars
+    from charlstm.dynamic import Adapter
+
+    training_ids = _training_part(weights)
+    with bars.busy("tuning dynamic evaluation on the training part ..."):
+        adapter = Adapter.measured(weights.config.model, weights.params, training_ids)
+        rule = adapter.tune(training_ids, weights.vocabulary)
+    with bars.scoring_bar("learning while scoring", len(ids) - 1) as tell:
+        return adapter.evaluate(ids, weights.vocabulary, rule, tell)

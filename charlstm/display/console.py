@@ -41,8 +41,13 @@ def write(data: bytes) -> None:
 
 def write_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout; what is not finite becomes null."""
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
-    print(json.dumps(clean), flush=True)
+    print(json.dumps(_finite(data)), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def silence_stdout() -> None:

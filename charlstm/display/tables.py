@@ -1,5 +1,7 @@
 """Results as tables on stdout."""
 
+import math
+
 from rich.table import Table
 
 from charlstm.display.console import out
@@ -10,12 +12,25 @@ from charlstm.score import Score
 def show_score(score: Score, what: str, skipped: int) -> None:
     """The figures of an evaluation."""
     table = Table.grid(padding=(0, 2))
-    table.add_row("loss", f"{score.loss:.4f}", "nats per character")
+    error = "" if math.isnan(score.standard_error) else f", standard error {score.standard_error:.4f}"
+    table.add_row("loss", f"{score.loss:.4f}", f"nats per character{error}")
     table.add_row("perplexity", f"{score.perplexity:.4f}", "")
     table.add_row("", f"{score.bits_per_character:.4f}", "bits per character")
     table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
     left_out = f", {skipped:,} skipped" if skipped else ""
     table.add_row("characters", f"{score.characters:,}", f"scored of {what}{left_out}")
+    out.print(table)
+
+
+def show_comparison(scores: dict[str, Score]) -> None:
+    """Several scores of the same text, the best first."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in ("nats per character", "perplexity", "bits per character"):
+        table.add_column(heading, justify="right")
+    for name, score in sorted(scores.items(), key=lambda item: item[1].loss):
+        table.add_row(name, f"{score.loss:.4f}", f"{score.perplexity:.3f}", f"{score.bits_per_character:.4f}")
+    out.print()
     out.print(table)
 
 
