@@ -8,6 +8,7 @@ import typer
 from charlstm import __version__
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
+from charlstm.cli.plot import plot
 from charlstm.cli.sample import sample
 from charlstm.cli.train import train
 from charlstm.errors import CharLSTMError
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, evaluate, corpora):
+for command in (train, sample, evaluate, plot, corpora):
     app.command()(command)
 
 

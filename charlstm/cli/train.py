@@ -68,6 +68,9 @@ def train(
     sample_every: Annotated[
         int, _watching("Let the model speak after so many of the hundred reports; 0: never.")
     ] = Wishes.sample_every,
+    tensorboard: Annotated[
+        bool, _watching("Also write event files into the run, for TensorBoard; needs the extra `tensorboard`.")
+    ] = False,
     quiet: Annotated[bool, _watching("Show the result only.")] = False,
     as_json: Annotated[bool, _watching("Print events as JSON lines.", "--json")] = False,
 ) -> None:
@@ -79,10 +82,15 @@ def train(
 
     set_up_jax()
     from charlstm import events
+    from charlstm.advice import advise
     from charlstm.display.watcher import Watcher, describe_run
     from charlstm.model import count_parameters
     from charlstm.runs import newest_run, open_run
     from charlstm.training import train as train_run
+
+    Board = None
+    if tensorboard:
+        from charlstm.tensorboard import Board
 
     if resume:
         current, params, notes = open_run(run or newest_run()), None, []
@@ -91,25 +99,33 @@ def train(
         current, corpus, params, notes = _prepare(texts or [BUNDLED], run, overwrite, init_from, unit, encoding, wishes)
     if not quiet and not as_json:
         describe_run(current.config, count_parameters(current.config.model), current.path, notes)
+    board = Board(current.path / "tensorboard", resume) if Board else None
     interrupted = _listen_for_signals()
     finished = None
     with Watcher(current.path, as_json, quiet) as watcher:
         for event in train_run(current, corpus, params, resume, lambda: bool(interrupted)):
             watcher.show(event)
             match event:
-                case events.SampleDue() if watcher.wants_passages:
-                    watcher.passage(event.step, _passage(current, event.params, event.step))
+                case events.Report() if board:
+                    board.show(event)
+                case events.SampleDue() if board or not quiet:
+                    text = _passage(current, event.params, event.step)
+                    watcher.passage(event.step, text)
+                    if board:
+                        board.passage(event.step, text)
                 case events.Finished():
                     finished = event
+    if board:
+        board.close()
     assert finished
-    watcher.finish(finished)
+    watcher.finish(finished, advise(list(current.read_metrics()), current.config))
     if finished.reason == "stopped":
         raise typer.Exit(128 + interrupted[0])
 
 
 def _refuse_settings(context: typer.Context) -> None:
     """A resumed run has its settings; silently ignoring others would mislead."""
-    allowed = {"run", "resume", "quiet", "as_json"}
+    allowed = {"run", "resume", "tensorboard", "quiet", "as_json"}
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)

@@ -74,12 +74,7 @@ class Watcher:
         elif not self.quiet:
             note(f"--- step {step:,} ---\n{text.strip()}\n---")
 
-    @property
-    def wants_passages(self) -> bool:
-        """Whether anybody will read them."""
-        return not self.quiet
-
-    def finish(self, event: events.Finished) -> None:
+    def finish(self, event: events.Finished, advice: str = "") -> None:
         """The last word: what came out, and the commands that the user will want next."""
         if self.as_json:
             return
@@ -99,6 +94,8 @@ class Watcher:
             result(f"training loss {nats(event.loss)}; no validation")
         result(f"trained {event.step:,} steps in {duration(event.elapsed_seconds)}")
         if not self.quiet:
+            if advice:
+                result(advice)
             result("next:")
             result(f"  {command('sample', self.path)}")
             result(f"  {command('evaluate', self.path)}")

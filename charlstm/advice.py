@@ -1,0 +1,39 @@
+"""What the curves of a finished run say, in plain language, and what to try next."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from charlstm.config import RunConfig
+
+# Nats per character. Twenty validations of a run differ by less than 0.005 from noise alone, so twice as much is news.
+_NEWS = 0.01
+_NARROW, _WIDE = 0.06, 0.25  # gaps between validation and training loss
+
+
+def advise(reports: Sequence[dict[str, Any]], config: RunConfig) -> str:
+    """One or two sentences about the reports of metrics.jsonl; empty where they say nothing."""
+    validations = [(r["step"], r["validation_loss"]) for r in reports if r["validation_loss"] is not None]
+    if len(validations) < 2:
+        return ""
+    best_step, best = min(validations, key=lambda each: each[1])
+    last_step, last = validations[-1]
+    gap = last - reports[-1]["loss"]
+    dropout = min(0.7, config.model.dropout + 0.15)
+    if last > best + _NEWS:
+        return (
+            f"Overfitting since step {best_step:,}: the validation loss rose from {best:.3f} to {last:.3f} while the "
+            f"training loss fell on. The weights of step {best_step:,} are kept. More text helps most; else try "
+            f"`--dropout {dropout:.2g}` or a smaller `--hidden-size`."
+        )
+    longer = f"`--minutes {2 * config.training.minutes:g}`" if config.training.minutes else f"`--steps {2 * last_step}`"
+    if gap < _NARROW:
+        return (
+            f"Still improving: the validation loss is within {max(gap, 0):.2f} of the training loss, so the text has "
+            f"more to teach. Try {longer}: the model grows with the time it is given."
+        )
+    if gap > _WIDE:
+        return (
+            f"The text is small for this model: it knows its training part {gap:.2f} nats better than new text. More "
+            f"text helps most; `--dropout {dropout:.2g}` may help a little; more time will not."
+        )
+    return f"Learned well, and not by heart. {longer} would gain a little more."

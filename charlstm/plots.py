@@ -1,0 +1,43 @@
+"""Pictures of runs, drawn with matplotlib's figures alone: no display, no global state."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from charlstm.errors import ConfigError
+from charlstm.files import storage_errors
+
+
+def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
+    """Draw the losses of `runs`, name -> reports, over the characters read; the type of picture is `path`'s ending.
+
+    Raises:
+        ConfigError: matplotlib is missing, or cannot draw that type of picture.
+        StorageError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, reports) in enumerate(runs.items()):
+        colour = f"C{number}"
+        millions = [report["characters"] / 1e6 for report in reports]
+        axes.plot(millions, [report["loss"] for report in reports], color=colour, alpha=0.4, label=f"{name}, training")
+        validations = [
+            (m, r["validation_loss"]) for m, r in zip(millions, reports, strict=True) if r["validation_loss"]
+        ]
+        if validations:
+            axes.plot(
+                *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"{name}, validation"
+            )
+    axes.set_xlabel("characters read (millions)")
+    axes.set_ylabel("loss (nats per character)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    supported = figure.canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in supported:
+        raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
+    with storage_errors(path):
+        figure.savefig(path, dpi=150)
