@@ -117,7 +117,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained: exactly one of `steps` and `minutes` is set; `warmup` counts steps."""
+    """How a model is trained: for `steps`, or for `minutes` if these are over sooner; `warmup` counts steps."""
 
     batch_size: int
     sequence_length: int
@@ -126,7 +126,7 @@ class TrainingConfig:
     weight_decay: float
     clip: float
     warmup: int
-    steps: int | None
+    steps: int
     minutes: float | None
     validation: float
     patience: int | None
@@ -136,8 +136,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        if (self.steps is None) == (self.minutes is None):
-            raise ConfigError("a run needs either a number of steps or a number of minutes", "give one of them")
 
 
 @dataclass(frozen=True)

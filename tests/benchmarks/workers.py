@@ -1,0 +1,206 @@
+"""One measurement, one process: `python workers.py NAME SECONDS ARGUMENT...` prints a figure per second as JSON.
+
+Peers and this project must not share a process: their thread pools would fight over the cores.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+VOCABULARY = 65
+
+
+def rate(once: Callable[[], object], amount: float, seconds: float) -> float:
+    """`amount` per second of `once`: the median over as many calls as fit, after a first one for compiling."""
+    once()
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 3:
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return amount / statistics.median(times)
+
+
+def charlstm_train(
+    seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int
+) -> float:
+    """Characters per second of this project's whole train step."""
+    from charlstm.runtime import set_up_jax
+
+    set_up_jax()
+    import numpy as np
+
+    from charlstm.batching import Windows
+    from charlstm.config import ModelConfig, TrainingConfig
+    from charlstm.optimizer import Schedule
+    from charlstm.training import Stepper, initial_state
+
+    model = ModelConfig(VOCABULARY, layers, hidden, embedding, 0.0)
+    training = TrainingConfig(
+        batch,
+        window,
+        optimizer,
+        2e-3,
+        0.01,
+        1.0,
+        1,
+        10**6,
+        None,
+        0.0,
+        None,
+        precision,
+        0,
+        0,  # type: ignore
+    )
+    ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
+    stepper = Stepper(model, training, Windows(ids, batch, window), initial_state(model, training))
+    steps = max(1, round(20_000 / (batch * window)))
+    step = 0
+
+    def once() -> None:
+        nonlocal step
+        goal = step + steps
+        while step < goal:
+            step += stepper.dispatch(step, goal - step, Schedule(2e-3, 1, 10**6))
+        stepper.collect(0)
+
+    once()
+    return rate(once, steps * batch * window, seconds)
+
+
+def torch_train(seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str) -> float:
+    """Characters per second of embedding, nn.LSTM and linear head in PyTorch with fused AdamW and the same clip."""
+    import torch
+
+    embedding, head = torch.nn.Embedding(VOCABULARY, hidden), torch.nn.Linear(hidden, VOCABULARY)
+    lstm = torch.nn.LSTM(hidden, hidden, layers)
+    parameters = [*embedding.parameters(), *lstm.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, 2e-3, fused=True)
+    inputs, targets = torch.randint(0, VOCABULARY, (2, window, batch))
+    state = tuple(torch.zeros(layers, batch, hidden) for _ in range(2))
+
+    def once() -> None:
+        nonlocal state
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            outputs, state = lstm(embedding(inputs), state)
+            logits = head(outputs)
+        loss = torch.nn.functional.cross_entropy(logits.float().view(-1, VOCABULARY), targets.reshape(-1))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        state = tuple(part.detach().float() for part in state)
+
+    return rate(once, batch * window, seconds)
+
+
+def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int) -> float:
+    """Characters per second of a plain Flax model: nnx.RNN over OptimizedLSTMCell, autodiff, optax."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    class Plain(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.embedding = nnx.Embed(VOCABULARY, hidden, rngs=rngs)
+            cells = (nnx.OptimizedLSTMCell(hidden, hidden, rngs=rngs) for _ in range(layers))
+            self.layers = nnx.List(nnx.RNN(cell) for cell in cells)
+            self.head = nnx.Linear(hidden, VOCABULARY, rngs=rngs)
+
+        def __call__(self, ids):
+            x = self.embedding(ids)
+            for layer in self.layers:
+                start = jnp.zeros((batch, hidden)), jnp.zeros((batch, hidden))
+                x = layer(x, initial_carry=start)
+            return self.head(x)
+
+    model = Plain(nnx.Rngs(0))
+    definition, params, rest = nnx.split(model, nnx.Param, ...)
+    chain = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(2e-3))
+    ids = jax.random.randint(jax.random.key(0), (batch, window + 1), 0, VOCABULARY)
+
+    @jax.jit
+    def step(params, state):
+        def loss(params):
+            logits = nnx.merge(definition, params, rest)(ids[:, :-1])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, ids[:, 1:]).mean()
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = chain.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, value
+
+    carry = params, chain.init(params)
+
+    def once() -> None:
+        nonlocal carry
+        params, state, value = step(*carry)
+        value.block_until_ready()
+        carry = params, state
+
+    return rate(once, batch * window, seconds)
+
+
+def gemm_peak(seconds: float, precision: str) -> float:
+    """Floating point operations per second of a large square product, all cores."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 2048
+    x = jnp.ones((size, size), jnp.dtype(precision))
+    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
+    return rate(lambda: jax.block_until_ready(product(x)), 2 * size**3, seconds)
+
+
+def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int) -> float:
+    """Characters per second drawn at temperature 0.8, all streams together."""
+    from charlstm.runtime import set_up_jax
+
+    set_up_jax()
+    import numpy as np
+
+    from charlstm.config import ModelConfig, SamplingConfig
+    from charlstm.model import initial_parameters
+    from charlstm.sampling import generate_ids
+
+    model = ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0)
+    params = initial_parameters(model, 0)
+    config = SamplingConfig(length=1280)
+    prompt = np.array([0])
+
+    def once() -> None:
+        for _ in generate_ids(model, params, prompt, config, 0, streams):
+            pass
+
+    return rate(once, config.length * streams, seconds)
+
+
+def torch_sample(seconds: float, layers: int, hidden: int) -> float:
+    """Characters per second of a loop over nn.LSTMCell, one stream, temperature 0.8."""
+    import torch
+
+    embedding, head = torch.nn.Embedding(VOCABULARY, hidden), torch.nn.Linear(hidden, VOCABULARY)
+    cells = [torch.nn.LSTMCell(hidden, hidden) for _ in range(layers)]
+    states = [(torch.zeros(1, hidden), torch.zeros(1, hidden)) for _ in cells]
+    last = torch.zeros(1, dtype=torch.long)
+    length = 256
+
+    @torch.inference_mode()
+    def once() -> None:
+        nonlocal last
+        for _ in range(length):
+            x = embedding(last)
+            for layer, cell in enumerate(cells):
+                states[layer] = cell(x, states[layer])
+                x = states[layer][0]
+            last = torch.multinomial(torch.softmax(head(x) / 0.8, -1), 1)[:, 0]
+
+    return rate(once, length, seconds)
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    values = [int(a) if a.isdecimal() else float(a) if a.replace(".", "").isdecimal() else a for a in arguments]
+    print(json.dumps(globals()[name](*values)))
