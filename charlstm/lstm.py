@@ -11,7 +11,7 @@ Hochreiter & Schmidhuber (1997), forget gate by Gers, Schmidhuber & Cummins (200
 of 4H columns in the order i, f, g, o, as in cuDNN, PyTorch and Flax. The part that comes from x, W [x] + b, is known
 for all time steps at once and is passed in as `gate_inputs`; only the part that comes from h waits for the scan.
 
-T: time steps.  B: streams.  H: hidden size.
+T: time steps.  B: streams.  H: hidden size.  G: gates side by side, 4H.  D, E: sizes of any input and output.
 """
 
 from typing import NamedTuple
@@ -49,9 +49,7 @@ def product(x: Float[Array, "... D"], kernel: Float[Array, "D E"], precision: DT
 # --- as in the textbook -------------------------------------------------------------------------------------------
 
 
-def lstm_step(
-    gate_inputs: Float[Array, "B 4*H"], recurrent_kernel: Float[Array, "H 4*H"], state: LSTMState
-) -> LSTMState:
+def lstm_step(gate_inputs: Float[Array, "B G"], recurrent_kernel: Float[Array, "H G"], state: LSTMState) -> LSTMState:
     """One time step of the equations above."""
     i, f, g, o = jnp.split(gate_inputs + state.hidden @ recurrent_kernel, 4, axis=-1)
     cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
@@ -59,7 +57,7 @@ def lstm_step(
 
 
 def reference_scan(
-    gate_inputs: Float[Array, "T B 4*H"], recurrent_kernel: Float[Array, "H 4*H"], state: LSTMState
+    gate_inputs: Float[Array, "T B G"], recurrent_kernel: Float[Array, "H G"], state: LSTMState
 ) -> tuple[Float[Array, "T B H"], LSTMState]:
     """All time steps, differentiated by JAX: the specification that `lstm_scan` is tested against."""
 
@@ -79,8 +77,8 @@ def reference_scan(
 
 
 def _lstm_scan(
-    gate_inputs: Float[Array, "T B 4*H"],
-    recurrent_kernel: Float[Array, "H 4*H"],
+    gate_inputs: Float[Array, "T B G"],
+    recurrent_kernel: Float[Array, "H G"],
     state: LSTMState,
     precision: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, "T B H"], LSTMState]:
@@ -109,7 +107,7 @@ def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
 
 def _gate_scale_and_shift(hidden_size: int) -> tuple[Array, Array]:
     """Per column of i, f, g, o: tanh(x * scale) * scale + shift is sigmoid for i, f, o and tanh for g."""
-    is_candidate = jnp.arange(4 * hidden_size) // hidden_size == 2
+    is_candidate = jnp.arange(4 * hidden_size)[None] // hidden_size == 2
     return jnp.where(is_candidate, 1.0, 0.5), jnp.where(is_candidate, 0.0, 0.5)
 
 

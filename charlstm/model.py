@@ -1,6 +1,6 @@
 """The model: embedding -> recurrent layers -> logits, as Flax NNX modules whose state is an argument and a result.
 
-T: time steps.  B: streams.  V: vocabulary.  E: embedding size.  D: input size of a layer.  H: hidden size.
+T: time steps.  B: streams.  V: vocabulary.  E: embedding size.  D: input size of a layer.  H: hidden size.  G: 4H.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,33 +66,33 @@ class CharLSTM(nnx.Module):
             if index == 0:
                 gate_inputs = self._first_gate_inputs(ids, precision)
             else:
-                gate_inputs = project(inputs, layer.input_kernel[...], precision) + layer.bias[...]
+                gate_inputs = project(inputs, layer.input_kernel[...], precision) + layer.bias[...][None, None]
             inputs, state = lstm_scan(gate_inputs, layer.recurrent_kernel[...], states[index], precision)
             new_states.append(state)
             if masks is not None:
-                inputs = inputs * masks[index]
+                inputs = inputs * masks[index][None]
             total = total + inputs
-        return project(total, self.head_kernel[...], precision) + self.head_bias[...], tuple(new_states)
+        return project(total, self.head_kernel[...], precision) + self.head_bias[...][None, None], tuple(new_states)
 
-    def gate_table(self) -> Float[Array, "V 4*H"]:
+    def gate_table(self) -> Float[Array, "V G"]:
         """What each character contributes to the gates of the first layer: `embedding @ input_kernel + bias`."""
         layer = self.layers[0]
-        return product(self.embedding[...], layer.input_kernel[...], jnp.float32) + layer.bias[...]
+        return product(self.embedding[...], layer.input_kernel[...], jnp.float32) + layer.bias[...][None]
 
     def step(
-        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "V 4*H"]
+        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "V G"]
     ) -> tuple[Float[Array, "B V"], States]:
         """`__call__` for a single time step in float32, as in the textbook; for whoever draws text."""
         new_states = []
         gate_inputs, total = gate_table[ids], 0.0
         for index, layer in enumerate(self.layers):
             if index > 0:
-                gate_inputs = new_states[-1].hidden @ layer.input_kernel[...] + layer.bias[...]
+                gate_inputs = new_states[-1].hidden @ layer.input_kernel[...] + layer.bias[...][None]
             new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
             total = total + new_states[-1].hidden
-        return total @ self.head_kernel[...] + self.head_bias[...], tuple(new_states)
+        return total @ self.head_kernel[...] + self.head_bias[...][None], tuple(new_states)
 
-    def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B 4*H"]:
+    def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B G"]:
         """`embedding[ids] @ input_kernel + bias`, in the cheaper of two orders.
 
         With V rows to T B characters it costs less to multiply the whole embedding once and to look up the gates'
@@ -105,7 +105,7 @@ class CharLSTM(nnx.Module):
         rows_first = ids.size * V * E + 3 * ids.size * E * columns
         if table_first <= rows_first:
             return look_up(self.gate_table(), ids)
-        return project(look_up(embedding, ids), kernel, precision) + layer.bias[...]
+        return project(look_up(embedding, ids), kernel, precision) + layer.bias[...][None, None]
 
 
 @jax.custom_vjp
@@ -157,7 +157,7 @@ def dropout_masks(key: Array, streams: Integer[Array, " B"], config: ModelConfig
 
     def mask(layer: int, stream: Array) -> Array:
         stream_key = jax.random.fold_in(jax.random.fold_in(key, layer), stream)
-        return jax.random.bernoulli(stream_key, keep, (config.hidden_size,)) / keep
+        return jnp.where(jax.random.bernoulli(stream_key, keep, (config.hidden_size,)), 1 / keep, 0.0)
 
     return [jax.vmap(partial(mask, layer))(streams) for layer in range(config.layers)]
 
@@ -174,7 +174,7 @@ def define(config: ModelConfig) -> tuple[nnx.GraphDef[CharLSTM], nnx.State]:
 
 
 @partial(jax.jit, static_argnums=0)
-def initial_parameters(config: ModelConfig, seed: int) -> nnx.State:
+def initial_parameters(config: ModelConfig, seed: int | Array) -> nnx.State:
     """Fresh parameters; jitted because eager initialisers would compile dozens of tiny programs."""
     return nnx.state(CharLSTM(config, nnx.Rngs(jax.random.key(seed))), nnx.Param)
 
@@ -217,7 +217,7 @@ def from_tensors(config: ModelConfig, tensors: Mapping[str, Any], where: str) ->
     return jax.tree.unflatten(tree, fit_tensors({_name(path): leaf for path, leaf in leaves}, tensors, where))
 
 
-def fit_tensors(wanted: dict[str, jax.ShapeDtypeStruct], tensors: Mapping[str, Any], where: str) -> list[Any]:
+def fit_tensors(wanted: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> list[Any]:
     """`tensors` in the order of `wanted`, after comparing names, shapes and types.
 
     Raises:

@@ -83,7 +83,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         gradient, loss = jax.lax.pmean((gradient, loss), STREAMS)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = jax.tree.map(lambda p, u: p + rate * u, state.params, updates)
-        return TrainState(params, optimizer_state, states, state.step + 1), loss, optax.global_norm(gradient)
+        return TrainState(params, optimizer_state, states, state.step + 1), loss, optax.tree.norm(gradient)
 
     state_spec = TrainState(P(), P(), P(STREAMS), P())  # pyright: ignore[reportArgumentType]
     ids_spec = P(None, None, STREAMS)

@@ -1,0 +1,77 @@
+"""What all tests share: two CPU devices, strict arrays, shapes checked, and nothing outside of temporary folders."""
+
+import os
+import tempfile
+
+_CACHE = tempfile.TemporaryDirectory(prefix="charlstm-tests-")
+os.environ["CHARLSTM_CACHE_DIR"] = _CACHE.name
+os.environ["CHARLSTM_CPU_DEVICES"] = "2"
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Every call of these modules is checked against the shapes in its signature.
+_CHECKED = ("lstm", "model", "muon", "sampling")
+install_import_hook([f"charlstm.{name}" for name in _CHECKED], "beartype.beartype")
+
+from charlstm.runtime import set_up_jax  # noqa: E402
+
+set_up_jax()
+
+from pathlib import Path  # noqa: E402
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
+from charlstm.corpus import Corpus, open_corpus  # noqa: E402
+from charlstm.runs import Run, create_run  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n"
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short text of 20 lines."""
+    path = tmp_path_factory.mktemp("text") / "verse.txt"
+    path.write_bytes("".join(VERSE.replace("tea", f"tea {n}") for n in range(10)).encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(text_file: Path) -> Corpus:
+    """That text, read."""
+    return open_corpus([text_file])
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, corpus: Corpus):
+    """A function that makes a small run: `make_run("name", steps=20)`; any field of the training may be given."""
+
+    def make(name: str = "run", dropout: float = 0.2, hidden_size: int = 12, **changes: object) -> Run:
+        settings = {
+            "batch_size": 4, "sequence_length": 16, "optimizer": "muon", "learning_rate": 5e-3, "weight_decay": 0.1,
+            "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
+            "precision": "float32", "seed": 0, "sample_every": 0,
+        }  # fmt: skip
+        model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout)
+        training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
+        about = CorpusConfig(["verse.txt"], "character", "utf-8", corpus.fingerprint, len(corpus))
+        return create_run(tmp_path / name, RunConfig(model, training, about), corpus.vocabulary)
+
+    return make
+
+
+@pytest.fixture
+def strict_types():
+    """No implicit conversions between types of arrays; Optax itself would not pass."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@pytest.fixture
+def numbers() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(7)

@@ -1,0 +1,157 @@
+"""The model: its gradients against plain JAX, what depends on what, and how it grows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.config import ModelConfig
+from charlstm.errors import RunError
+from charlstm.model import (
+    CharLSTM,
+    cross_entropy,
+    dropout_masks,
+    from_tensors,
+    grow_parameters,
+    initial_parameters,
+    look_up,
+    to_tensors,
+    zero_states,
+)
+
+pytestmark = pytest.mark.usefixtures("strict_types")
+
+CONFIG = ModelConfig(vocabulary_size=7, layers=2, hidden_size=6, embedding_size=4, dropout=0.4)
+T, B = 5, 3
+
+
+@pytest.fixture(scope="module")
+def network() -> CharLSTM:
+    """A model whose head is not zero."""
+    network = CharLSTM(CONFIG, nnx.Rngs(0))
+    network.head_kernel[...] = jax.random.normal(jax.random.key(1), (6, 7))
+    return network
+
+
+@pytest.fixture(scope="module")
+def ids() -> jax.Array:
+    return jax.random.randint(jax.random.key(2), (T, B), 0, 7)
+
+
+def test_cross_entropy_is_minus_the_log_softmax_and_has_its_gradient(numbers, ids):
+    logits = np.float32(numbers.normal(size=(T, B, 7)) * 5)
+    wide = logits.astype(np.float64)
+    log_softmax = wide - np.log(np.exp(wide).sum(-1, keepdims=True))
+    picked = np.take_along_axis(log_softmax, np.asarray(ids)[..., None], -1)[..., 0]
+    np.testing.assert_allclose(cross_entropy(jnp.array(logits), ids), -picked, rtol=1e-5, atol=1e-6)
+
+    def plain(logits):
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), ids[..., None], -1).sum()
+
+    ours = jax.grad(lambda logits: cross_entropy(logits, ids).sum())(jnp.array(logits))
+    np.testing.assert_allclose(ours, jax.grad(plain)(jnp.array(logits)), atol=1e-6)
+
+
+@given(st.floats(-1e4, 1e4))
+@settings(max_examples=20, deadline=None)
+def test_cross_entropy_does_not_care_about_a_common_shift_however_large(shift):
+    logits = jnp.array([[[0.0, 1.0, 2.0]]]) + jnp.float32(shift)
+    np.testing.assert_allclose(cross_entropy(logits, jnp.array([[2]])), 0.4076, atol=2e-3)
+
+
+def test_look_up_has_the_gradient_of_indexing(numbers, ids):
+    table, weights = np.float32(numbers.normal(size=(7, 4))), np.float32(numbers.normal(size=(T, B, 4)))
+    ours = jax.grad(lambda table: (look_up(table, ids) * weights).sum())(jnp.array(table))
+    plain = jax.grad(lambda table: (table[ids] * weights).sum())(jnp.array(table))
+    np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_few_and_many_characters_give_the_same_gate_inputs(network, ids):
+    # One place is cheaper by rows, many places by the table of the whole vocabulary.
+    at_once = network._first_gate_inputs(jnp.tile(ids, (20, 1)), jnp.float32)[:T]
+    for t, b in np.ndindex(T, B):
+        alone = network._first_gate_inputs(ids[t : t + 1, b : b + 1], jnp.float32)
+        np.testing.assert_allclose(at_once[t, b], alone[0, 0], atol=1e-6)
+
+
+def test_single_steps_are_the_whole_window(network, ids):
+    logits, last = network(ids, zero_states(CONFIG, B))
+    states, table = zero_states(CONFIG, B), network.gate_table()
+    for t in range(T):
+        stepped, states = network.step(ids[t], states, table)
+        np.testing.assert_allclose(stepped, logits[t], atol=1e-5)
+    np.testing.assert_allclose(states[1].cell, last[1].cell, atol=1e-5)
+
+
+def test_a_prediction_depends_on_no_later_character_and_on_no_other_stream(network, ids):
+    before, _ = network(ids, zero_states(CONFIG, B))
+    changed = ids.at[3, 1].set((ids[3, 1] + 1) % 7)
+    after, _ = network(changed, zero_states(CONFIG, B))
+    differs = np.abs(np.asarray(after - before)).max(-1) > 0
+    assert differs[3:, 1].all()
+    assert not differs[:3].any() and not differs[:, [0, 2]].any()
+
+
+def test_no_gradient_flows_into_the_window_before(network, ids):
+    _, states = network(ids, zero_states(CONFIG, B))
+    definition, params = nnx.split(network, nnx.Param)
+
+    def loss(params, states):
+        return nnx.merge(definition, params)(ids, states)[0].sum()
+
+    with_constant = jax.grad(loss)(params, jax.lax.stop_gradient(states))
+    as_argument = jax.grad(loss)(params, states)
+    for a, b in zip(jax.tree.leaves(with_constant), jax.tree.leaves(as_argument), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_new_model_hesitates_evenly_among_all_characters(ids):
+    logits, _ = CharLSTM(CONFIG, nnx.Rngs(3))(ids, zero_states(CONFIG, B))
+    np.testing.assert_allclose(cross_entropy(logits, ids), np.log(7), rtol=1e-6)
+
+
+def test_masks_silence_the_right_share_and_keep_the_mean():
+    streams = jnp.arange(4000)
+    for mask in dropout_masks(jax.random.key(0), streams, CONFIG) or []:
+        # 24,000 draws: the share's standard deviation is 0.0032, and five of them are passed once in two million.
+        assert abs(float((mask == 0).mean()) - 0.4) < 0.016
+        np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.6], rtol=1e-6)
+
+
+def test_a_mask_belongs_to_its_stream_wherever_that_is_read():
+    key = jax.random.key(5)
+    together = dropout_masks(key, jnp.arange(6), CONFIG)
+    apart = dropout_masks(key, jnp.arange(3, 6), CONFIG)
+    assert together and apart
+    np.testing.assert_array_equal(together[1][3:], apart[1])
+
+
+def test_parameters_survive_their_names():
+    params = initial_parameters(CONFIG, 0)
+    again = from_tensors(CONFIG, to_tensors(params), "here")
+    assert jax.tree.structure(again) == jax.tree.structure(params)
+    assert set(to_tensors(params)) >= {"embedding", "layers.1.recurrent_kernel", "head_bias"}
+
+
+def test_a_missing_a_foreign_and_a_misshapen_tensor_are_named():
+    tensors = to_tensors(initial_parameters(CONFIG, 0))
+    with pytest.raises(RunError, match="'head_bias' is missing"):
+        from_tensors(CONFIG, {k: v for k, v in tensors.items() if k != "head_bias"}, "here")
+    with pytest.raises(RunError, match="'extra' does not belong"):
+        from_tensors(CONFIG, tensors | {"extra": tensors["head_bias"]}, "here")
+    with pytest.raises(RunError, match=r"head_bias.*float32\[9\] instead of float32\[7\]"):
+        from_tensors(CONFIG, tensors | {"head_bias": jnp.zeros(9)}, "here")
+
+
+def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
+    new = ModelConfig(9, 2, 6, 4, 0.4)
+    definition, params = nnx.split(network, nnx.Param)
+    grown_definition = nnx.split(nnx.eval_shape(lambda: CharLSTM(new, nnx.Rngs(0))), nnx.Param)[0]
+    grown = nnx.merge(grown_definition, grow_parameters(CONFIG, params, new))
+    before, _ = nnx.merge(definition, params)(ids, zero_states(CONFIG, B))
+    after, _ = grown(ids, zero_states(new, B))
+    np.testing.assert_allclose(after[..., :7], before, atol=1e-6)
+    assert (np.asarray(after[..., 7:]).max(-1) <= np.asarray(before).max(-1)).all()

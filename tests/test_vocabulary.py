@@ -1,0 +1,71 @@
+"""Characters and ids: there and back again."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlstm.errors import RunError, VocabularyError
+from charlstm.vocabulary import Vocabulary
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(TEXT)
+def test_decoding_undoes_encoding(text):
+    vocabulary = Vocabulary.of_characters(text)
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+
+
+@given(TEXT)
+def test_a_vocabulary_survives_its_json(text):
+    vocabulary = Vocabulary.of_characters(text)
+    assert Vocabulary.from_json(vocabulary.to_json(), "here") == vocabulary
+
+
+@given(TEXT)
+def test_byte_lengths_are_those_of_utf_8(text):
+    vocabulary = Vocabulary.of_characters(text)
+    assert list(vocabulary.byte_lengths) == [len(symbol.encode()) for symbol in vocabulary.symbols]
+
+
+@given(TEXT, TEXT)
+def test_growing_keeps_every_id_and_adds_what_was_missing(old, new):
+    before, more = Vocabulary.of_characters(old), Vocabulary.of_characters(new)
+    grown = before.grow(more)
+    assert grown.symbols.startswith(before.symbols)
+    assert set(grown.symbols) == set(old) | set(new) and len(grown) == len(set(grown.symbols))
+
+
+@given(st.binary(min_size=1))
+def test_bytes_are_symbols_of_their_own(data):
+    vocabulary = Vocabulary.of_bytes()
+    ids = vocabulary.encode(data.decode("latin-1"))
+    assert bytes(ids.tolist()) == data
+    assert vocabulary.to_bytes(vocabulary.decode(ids)) == data
+    assert (vocabulary.byte_lengths == 1).all()
+
+
+def test_a_prompt_in_a_vocabulary_of_bytes_is_its_utf_8():
+    vocabulary = Vocabulary.of_bytes()
+    assert vocabulary.to_bytes(vocabulary.symbols_of("ж")) == "ж".encode()
+
+
+def test_an_unknown_character_is_named_with_its_code_point():
+    vocabulary = Vocabulary.of_characters("abc")
+    with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) at character 3 is not among the 3 characters"):
+        vocabulary.encode("abж")
+    assert vocabulary.keep_known("aжb") == "ab"
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"unit": "word", "symbols": "ab"}', '{"unit": "character"}'])
+def test_damaged_json_is_an_error_that_names_the_file(damaged):
+    with pytest.raises(RunError, match=r"vocabulary\.json"):
+        Vocabulary.from_json(damaged, "vocabulary.json")
+
+
+@given(st.integers(1, 70_000))
+def test_the_type_of_ids_is_the_smallest_that_fits(size):
+    kind = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + size)))).id_type
+    assert np.iinfo(kind).max >= size - 1
+    assert kind is np.uint8 or np.iinfo(kind).max // 256 < size
