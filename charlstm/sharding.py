@@ -28,7 +28,9 @@ def everywhere(mesh: Mesh, tree):
 
 def by_stream(mesh: Mesh, tree, axis: int = 0):
     """Spread a tree of arrays over the devices along its axis of streams."""
-    return jax.device_put(tree, NamedSharding(mesh, P(*[None] * axis, STREAMS)))
+    # On one device a step's results come back as P(); the same from the start saves compiling the step twice.
+    spec = P(*[None] * axis, STREAMS) if mesh.size > 1 else P()
+    return jax.device_put(tree, NamedSharding(mesh, spec))
 
 
 def own_streams(local: int) -> Array:

@@ -53,7 +53,7 @@ def test_a_prompt_in_a_vocabulary_of_bytes_is_its_utf_8():
 
 def test_an_unknown_character_is_named_with_its_code_point():
     vocabulary = Vocabulary.of_characters("abc")
-    with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) at character 3 is not among the 3 characters"):
+    with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) is not among the 3 characters"):
         vocabulary.encode("abж")
     assert vocabulary.keep_known("aжb") == "ab"
 
@@ -67,5 +67,4 @@ def test_damaged_json_is_an_error_that_names_the_file(damaged):
 @given(st.integers(1, 70_000))
 def test_the_type_of_ids_is_the_smallest_that_fits(size):
     kind = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + size)))).id_type
-    assert np.iinfo(kind).max >= size - 1
-    assert kind is np.uint8 or np.iinfo(kind).max // 256 < size
+    assert kind is (np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)
