@@ -1,7 +1,7 @@
 """What a text costs without a network: guessing, counting and xz.
 
-The n-grams are those of interpolated Kneser-Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999, section 2.7). With h a
-context of k - 1 symbols, w the symbol after it, h' the context without its first symbol and D the discount,
+The n-grams are those of interpolated Kneser-Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999). With h a context of
+k - 1 symbols, w the symbol after it, h' the context without its first symbol and D the discount,
 
     p_k(w | h) = (max(c(hw) - D, 0) + D N(h.) p_{k-1}(w | h')) / c(h.)      p_k = p_{k-1} where c(h.) = 0
     p_0(w)     = 1 / V
@@ -25,7 +25,8 @@ import numpy as np
 from charlstm.score import Score, Tally
 from charlstm.vocabulary import Vocabulary
 
-ORDER = 6  # symbols of the longest n-gram: five of context
+# The best of 5 to 8 symbols and of 0.5 to 0.95 on tiny Shakespeare, static (1.522 nats) as well as adaptive (1.413).
+ORDER = 7  # symbols of the longest n-gram: six of context
 DISCOUNT = 0.91
 MOST_TRAINING = 20_000_000  # characters of the training part, its last ones, that are counted ...
 MOST_XZ_TRAINING = 2_000_000  # ... and that xz reads, twice and slowly
@@ -38,8 +39,8 @@ def baselines(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary)
 
     - uniform: every symbol is as likely as any other.
     - unigram: by how often it occurs in the training part, plus one.
-    - 6-gram: by the five characters before it, counted in the training part.
-    - adaptive 6-gram: the same, counting on while reading, as dynamic evaluation learns on.
+    - 7-gram: by the six characters before it, counted in the training part.
+    - adaptive 7-gram: the same, counting on while reading, as dynamic evaluation learns on.
     - xz: what the text adds to the compressed training part.
 
     Of a long training part only the last 20 million characters are read, by xz the last 2 million; of a text longer
@@ -98,23 +99,25 @@ def kneser_ney(
     """
     # Each part begins with a symbol of its own: contexts that hold one were never seen before, and no n-gram goes
     # unnoticed from the end of a part to the beginning of another, so that all may be read as a ring.
-    ring = np.concatenate([[V], training_ids, [V + 1], ids]).astype(np.min_scalar_type(V + 1))
+    parts, smallest = [[V], training_ids, [V + 1], ids], np.min_scalar_type(V + 1)
+    ring = np.concatenate(parts, dtype=smallest, casting="unsafe")
     learned = ring < V
     if not adaptive:
         learned[len(training_ids) + 1 :] = False
     contexts = Sorted.by_nothing(len(ring))
     grams = contexts.lengthened(ring)
-    p = np.full(len(ring), 1 / V)
+    scored = slice(len(ring) - len(ids) + 1, None)
+    p = np.full(len(ids) - 1, 1 / V)
     for k in range(1, order + 1):
         longer = grams.lengthened(ring) if k < order else grams
         counted = learned & longer.new if k < order else learned  # after a symbol that it had not yet occurred after
-        c_hw = grams.earlier(counted)
-        c_h = contexts.earlier_next(counted)
-        N_h = contexts.earlier_next(learned & grams.new)
+        c_hw = grams.earlier(counted)[scored]
+        c_h = contexts.earlier_next(counted)[scored]
+        N_h = contexts.earlier_next(learned & grams.new)[scored]
         q = np.maximum(c_hw - discount, 0) + discount * N_h * p
         p = np.divide(q, c_h, out=p, where=c_h > 0)
         contexts, grams = grams, longer
-    return -np.log(p[len(ring) - len(ids) + 1 :])
+    return -np.log(p)
 
 
 @dataclass(frozen=True, eq=False)

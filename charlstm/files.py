@@ -26,10 +26,12 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write `path` into a `StorageError`."""
+def storage_errors(path: Path | str) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into a `StorageError`; a closed pipe is no refusal."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror or error}",

@@ -201,7 +201,7 @@ def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nn
     return from_tensors(new, tensors, "the weights to start from")
 
 
-def to_tensors(params: nnx.State) -> dict[str, Array]:
+def to_tensors(params: nnx.State) -> dict[str, Any]:
     """Parameters by name: `layers.0.input_kernel`."""
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 

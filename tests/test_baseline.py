@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from charlstm import baseline
 from charlstm.baseline import baselines, kneser_ney
+from charlstm.score import Score
 from charlstm.vocabulary import Vocabulary
 
 NAMES = {"uniform", "unigram", "7-gram", "adaptive 7-gram", "xz"}
@@ -138,3 +139,86 @@ def test_a_markov_source_is_scored_near_its_entropy_rate(numbers):
     assert -0.01 < excess(order=3) < 0.01
     assert -0.01 < excess(order=3, adaptive=True) < 0.01
     assert excess(order=2) > 0.05  # one character of context is too little to know
+
+
+@pytest.fixture(scope="module")
+def song() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
+    """A vocabulary with characters of one to four bytes, a training part and a text to score."""
+    verses = [f"соль и море, day {n}: 海 {n * n} 🐟\n" for n in range(60)]
+    vocabulary = Vocabulary.of_characters("".join(verses))
+    return vocabulary, vocabulary.encode("".join(verses[:50])), vocabulary.encode("".join(verses[50:]))
+
+
+def test_every_baseline_scores_all_characters_but_the_first(song):
+    vocabulary, training, text = song
+    scores = baselines(training, text, vocabulary)
+    assert scores.keys() == NAMES
+    for score in scores.values():
+        assert score.characters == len(text) - 1
+        assert score.size == len(vocabulary.decode(text[1:]).encode())
+        assert math.isfinite(score.loss)
+    assert math.isnan(scores["xz"].standard_error)  # it has no cost of a single character
+
+
+def test_uniform_is_ln_v_and_unigram_counts_one_more_than_there_are(song):
+    vocabulary, training, text = song
+    scores = baselines(training, text, vocabulary)
+    V, count = len(vocabulary), Counter(training.tolist())
+    nats = -sum(math.log((count[symbol] + 1) / (len(training) + V)) for symbol in text[1:].tolist())
+    assert scores["uniform"].loss == pytest.approx(math.log(V), rel=1e-15)
+    assert scores["unigram"].nats == pytest.approx(nats, rel=1e-12)
+
+
+def test_n_grams_of_the_table_are_those_of_their_function(song):
+    vocabulary, training, text = song
+    scores = baselines(training, text, vocabulary)
+    for name, adaptive in (("7-gram", False), ("adaptive 7-gram", True)):
+        nats = kneser_ney(training, text, len(vocabulary), order=7, discount=0.91, adaptive=adaptive)
+        assert scores[name].nats == pytest.approx(nats.sum(), rel=1e-12)
+
+
+def test_xz_pays_for_what_is_new_alone(numbers):
+    """Random bytes cost eight bits each, give or take the framing; what the training part holds costs next to nothing."""
+    vocabulary = Vocabulary.of_bytes()
+    random, others = numbers.integers(0, 256, (2, 4096), np.uint8)
+    assert baselines(others, random, vocabulary)["xz"].bits_per_byte == pytest.approx(8, abs=0.05)
+    assert baselines(random, random, vocabulary)["xz"].bits_per_byte < 0.1
+
+
+def test_a_memory_map_is_scored_as_the_array_it_holds(song, tmp_path):
+    vocabulary, training, text = song
+    path = tmp_path / "ids"
+    np.concatenate([training, text]).astype(np.uint16).tofile(path)
+    mapped = np.memmap(path, np.uint16, "r")
+    assert _nats(baselines(mapped[: len(training)], mapped[len(training) :], vocabulary)) == pytest.approx(
+        _nats(baselines(training, text, vocabulary)), rel=1e-12
+    )
+
+
+def test_of_a_long_training_part_the_end_is_read_and_of_a_long_text_the_beginning(song, monkeypatch):
+    vocabulary, training, text = song
+    n_grams = _nats(baselines(training[-300:], text[:101], vocabulary))
+    xz = _nats(baselines(training[-200:], text[:101], vocabulary))["xz"]
+    for name, limit in (("MOST_TRAINING", 300), ("MOST_XZ_TRAINING", 200), ("MOST_SCORED", 100)):
+        monkeypatch.setattr(baseline, name, limit)
+    scores = baselines(training, text, vocabulary)
+    assert _nats(scores) == n_grams | {"xz": xz}
+    assert {score.characters for score in scores.values()} == {100}
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_shortest_texts_and_no_training_part_are_scored(length):
+    nothing, text = np.empty(0, np.uint8), np.zeros(length, np.uint8)
+    scores = baselines(nothing, text, Vocabulary("ab"))
+    assert {score.characters for score in scores.values()} == {length - 1}
+    assert scores["7-gram"].nats == pytest.approx((length - 1) * math.log(2))
+
+
+def test_counting_does_not_load_jax():
+    program = "import sys, charlstm.baseline; sys.exit('jax' in sys.modules)"
+    package = Path(baseline.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", program], cwd=package, check=False).returncode == 0
+
+
+def _nats(scores: dict[str, Score]) -> dict[str, float]:
+    return {name: score.nats for name, score in scores.items()}

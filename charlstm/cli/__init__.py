@@ -48,8 +48,3 @@ def main(arguments: list[str] | None = None) -> None:
 
         show_error(error)
         sys.exit(error.exit_status)
-    except BrokenPipeError:
-        from charlstm.display.console import silence_stdout
-
-        silence_stdout()
-        sys.exit(141)  # what a shell reports of a program that SIGPIPE ended

@@ -5,12 +5,15 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from charlstm.errors import CharLSTMError
+from charlstm.errors import CharLSTMError, StorageError
+from charlstm.files import storage_errors
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -30,18 +33,21 @@ def note(text: str) -> None:
 
 def result(text: str) -> None:
     """A line of the result, on stdout."""
-    out.print(escape(text))
+    with _to_stdout():
+        out.print(escape(text))
 
 
 def write(data: bytes) -> None:
     """Text of the model to stdout at once, byte for byte."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with _to_stdout():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def write_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout; what is not finite becomes null."""
-    print(json.dumps(_finite(data)), flush=True)
+    with _to_stdout():
+        print(json.dumps(_finite(data)), flush=True)
 
 
 def _finite(value: Any) -> Any:
@@ -50,9 +56,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def silence_stdout() -> None:
-    """The reader has gone (`| head`): what is still buffered must not raise at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """A full disk behind stdout is an error like any other. A reader that has gone (`| head`) is none: Typer ends us."""
+    try:
+        with storage_errors("standard output"):
+            yield
+    except StorageError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered must not raise at exit
+        raise
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,328 @@
+"""The command line as its users meet it: exit status, stdout, stderr, and what is left on the disk."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from charlstm.cli import main
+
+VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
+SMALL = [
+    "--hidden-size", "16", "--batch-size", "4", "--sequence-length", "16", "--steps", "6", "--precision", "float32",
+]  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a text in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("verse.txt").write_bytes(VERSE.encode())
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; look, do not touch."""
+    folder = tmp_path_factory.mktemp("finished")
+    text = folder / "verse.txt"
+    text.write_bytes(VERSE.encode())
+    assert called(["train", str(text), "--run", str(folder / "run"), *SMALL, "--quiet"]) == 0
+    return folder / "run"
+
+
+def called(arguments: list[str]) -> int:
+    """The exit status of a command, run in this process."""
+    try:
+        main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def refused(capfd: pytest.CaptureFixture[str], arguments: list[str], status: int = 1) -> str:
+    """What stderr says when a command is refused: one error, perhaps a hint, and nothing on stdout."""
+    capfd.readouterr()
+    assert called(arguments) == status
+    out, err = capfd.readouterr()
+    assert out == "" and "Traceback" not in err
+    if status == 1:
+        assert err.startswith("error: ") and err.count("error: ") == 1
+    return err
+
+
+def started(*arguments: str, **options) -> subprocess.Popen:
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlstm", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+# --- train ---
+
+
+def test_training_leaves_a_run_and_names_the_next_commands(here, capfd):
+    assert called(["train", "verse.txt", *SMALL]) == 0
+    out, err = capfd.readouterr()
+    assert "best validation loss" in out and "perplexity" in out
+    assert f"charlstm sample {Path('runs/verse')}" in out and f"charlstm evaluate {Path('runs/verse')}" in out
+    assert "compiling" in err and "step 6" in err
+    names = {str(path.relative_to("runs/verse")) for path in Path("runs/verse").rglob("*") if path.is_file()}
+    assert names == {
+        "config.json", "vocabulary.json", "weights.safetensors", "metrics.jsonl",
+        str(Path("checkpoints/last.safetensors")),
+    }  # fmt: skip
+
+
+def test_json_is_all_there_is_on_stdout_and_every_line_of_it_is_an_object(here, capfd):
+    assert called(["train", "verse.txt", *SMALL, "--json", "--sample-every", "3"]) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {event["event"] for event in events} == {"report", "saved", "sample", "finished"}
+    assert events[-1]["event"] == "finished" and events[-1]["reason"] == "done"
+
+
+def test_quiet_says_the_result_only(here, capfd):
+    assert called(["train", "verse.txt", *SMALL, "--quiet"]) == 0
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 2 and err == ""
+
+
+def test_a_run_is_never_overwritten_unasked(here, capfd):
+    assert called(["train", "verse.txt", "--run", "run", *SMALL, "--quiet"]) == 0
+    before = Path("run/weights.safetensors").read_bytes()
+    assert "--overwrite" in refused(capfd, ["train", "verse.txt", "--run", "run", *SMALL, "--seed", "1"])
+    assert Path("run/weights.safetensors").read_bytes() == before
+    assert called(["train", "verse.txt", "--run", "run", *SMALL, "--seed", "1", "--overwrite", "--quiet"]) == 0
+    assert Path("run/weights.safetensors").read_bytes() != before
+
+
+def test_without_a_name_a_second_run_goes_beside_the_first(here):
+    for _ in range(2):
+        assert called(["train", "verse.txt", *SMALL, "--quiet"]) == 0
+    assert Path("runs/verse").is_dir() and Path("runs/verse-2").is_dir()
+
+
+def test_a_run_can_start_from_another_and_learn_new_characters(here, run, capfd):
+    Path("other.txt").write_bytes(VERSE.replace("tea", "thé ♥").encode())
+    assert called(["train", "other.txt", "--init-from", str(run), *SMALL[6:], "--run", "more"]) == 0
+    err = capfd.readouterr().err
+    assert "2 characters are new" in err and "♥" in err and "é" in err
+    old, new = (json.loads((path / "vocabulary.json").read_text("utf-8"))["symbols"] for path in (run, Path("more")))
+    assert new.startswith(old) and set(new) - set(old) == {"é", "♥"}
+    first = json.loads(Path("more/metrics.jsonl").read_text("utf-8").splitlines()[0])
+    assert first["loss"] < math.log(len(new)), "it does not start from nothing"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["two.txt"], ["verse.txt", "--validation", "0"], ["two.txt", "--unit", "byte"], ["."], ["verse.txt", "two.txt"]],
+    ids=" ".join,
+)
+def test_all_kinds_of_texts_train(here, arguments, capfd):
+    Path("two.txt").write_bytes(b"ab")
+    assert called(["train", *arguments, "--hidden-size", "8", "--steps", "3", "--run", "run"]) == 0
+    assert "3 steps" in capfd.readouterr().out
+
+
+def test_standard_input_is_a_text_and_can_be_resumed_from(here):
+    command = ["train", "-", *SMALL[:6], "--precision", "float32", "--run", "piped", "--quiet"]
+    process = started(*command, "--steps", "4", stdin=subprocess.PIPE)
+    _, err = process.communicate(VERSE.encode(), timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(Path("piped/config.json").read_text("utf-8"))["corpus"]["characters"] == len(VERSE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_stops_saves_and_tells_how_to_go_on(here, number):
+    process = started("train", "verse.txt", *SMALL[:6], "--steps", "100000", "--run", "run")
+    deadline = time.monotonic() + 120
+    while not Path("run/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert b"charlstm train --run run --resume" in err and b"Traceback" not in err
+    assert called(["sample", "run", "--length", "5", "--seed", "1"]) == 0
+
+
+# --- sample ---
+
+
+def test_stdout_holds_the_prompt_and_the_drawn_text_and_nothing_else(run, capfd):
+    assert called(["sample", str(run), "--prompt", "The ", "--length", "300", "--seed", "5"]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("The ") and len(out) == 4 + 300 and err == ""
+    assert called(["sample", str(run), "--prompt", "The ", "--length", "300", "--seed", "5", "--no-echo"]) == 0
+    assert capfd.readouterr().out == out[4:]
+
+
+def test_a_seed_that_was_drawn_is_shown_and_gives_the_same_text_again(run, capfd):
+    assert called(["sample", str(run), "--length", "80"]) == 0
+    first = capfd.readouterr()
+    assert called(["sample", str(run), "--length", "80", *first.err.split()]) == 0
+    assert capfd.readouterr().out == first.out
+
+
+def test_the_weights_file_alone_is_enough(run, here, capfd):
+    Path("alone.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
+    for path in (run, "alone.safetensors"):
+        assert called(["sample", str(path), "--length", "50", "--seed", "1"]) == 0
+    out = capfd.readouterr().out
+    assert out[:50] == out[50:]
+
+
+def test_a_prompt_may_come_from_a_file_and_its_strange_characters_be_skipped(run, here, capfd):
+    Path("prompt.txt").write_bytes("Thжe".encode())
+    assert "'ж' (U+0436)" in refused(capfd, ["sample", str(run), "--prompt-file", "prompt.txt"])
+    command = ["sample", str(run), "--prompt-file", "prompt.txt", "--unknown", "skip", "--length", "1", "--seed", "1"]
+    assert called(command) == 0
+    assert capfd.readouterr().out.startswith("The")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGPIPE there")
+def test_a_reader_that_goes_away_is_no_error(run):
+    process = started("sample", str(run), "--length", "1000000", "--seed", "1")
+    assert process.stdout and process.stderr
+    with process.stdout, process.stderr:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+# --- evaluate ---
+
+
+def test_an_evaluation_is_one_object_whose_figures_agree(run, capfd):
+    assert called(["evaluate", str(run), "--json"]) == 0
+    score = json.loads(capfd.readouterr().out)
+    assert math.isclose(score["perplexity"], math.exp(score["loss"]))
+    assert math.isclose(score["bits_per_character"], score["loss"] / math.log(2))
+    assert math.isclose(score["bits_per_byte"], score["bits_per_character"]), "this text is ASCII"
+    assert abs(score["characters"] - 0.1 * len(VERSE)) <= 2
+    assert called(["evaluate", str(run), "--json", "--exact"]) == 0
+    assert abs(json.loads(capfd.readouterr().out)["loss"] - score["loss"]) < 0.0005
+
+
+def test_the_loss_in_the_terminal_is_that_of_the_json(run, capfd):
+    assert called(["evaluate", str(run), "--json"]) == 0
+    loss = json.loads(capfd.readouterr().out)["loss"]
+    assert called(["evaluate", str(run)]) == 0
+    assert f"{loss:.4f}" in capfd.readouterr().out
+
+
+def test_everything_beside_the_score_is_in_the_same_object(run, capfd):
+    assert called(["evaluate", str(run), "--json", "--windows", "32", "--baseline", "--dynamic"]) == 0
+    score = json.loads(capfd.readouterr().out)
+    beside = {name for name, value in score.items() if isinstance(value, dict)}
+    assert {"windows of 32", "dynamic", "uniform", "xz"} <= beside
+    assert all(score[name]["characters"] == score["characters"] for name in beside)
+
+
+def test_strange_characters_are_an_error_or_counted(run, here, capfd):
+    Path("strange.txt").write_bytes((VERSE[:50] + "жж" + VERSE).encode())
+    err = refused(capfd, ["evaluate", str(run), "strange.txt"])
+    assert "'ж' (U+0436) at character 51" in err and "--unknown skip" in err
+    assert called(["evaluate", str(run), "strange.txt", "--unknown", "skip", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["skipped"] == 2
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no file, folder or named corpus"),
+        (b"", "is empty"),
+        (b"text\0text", "is a NUL"),
+        (b"good so far \xff", "byte 0xff at offset 12"),
+    ],
+    ids=["missing", "empty", "binary", "wrongly encoded"],
+)
+def test_a_bad_text_is_refused_and_leaves_no_run(here, capfd, content, words):
+    if content is not None:
+        Path("bad.txt").write_bytes(content)
+    assert words in refused(capfd, ["train", "bad.txt", *SMALL])
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--steps", "0"], ["--dropout", "1"], ["--minutes", "nan"], ["--learning-rate", "-1"], ["--validation", "2"],
+        ["--steps", "5", "--minutes", "1"], ["--hidden-size", "0"], ["--encoding", "klingon"], ["--cell", "gru9"],
+        ["--resume", "--steps", "5"], ["--no-such-flag"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_bad_flags_are_refused_by_name(here, capfd, flags):
+    err = refused(capfd, ["train", "verse.txt", *flags], status=2)
+    assert next(flag for flag in flags if flag.startswith("--")) in err.replace("\n", "")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "emptied", "foreign", "newer"])
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_damaged_weights_are_refused(run, here, capfd, damage, command):
+    data = (run / "weights.safetensors").read_bytes()
+    damaged = {
+        "truncated": data[: len(data) // 2],
+        "tampered": data[:-4] + b"\1\2\3\4",
+        "emptied": b"",
+        "foreign": b"not at all such a file",
+        "newer": data.replace(b'\\"format\\": 1', b'\\"format\\": 9'),
+    }[damage]
+    assert damaged != data
+    Path("damaged.safetensors").write_bytes(damaged)
+    refused(capfd, [command, "damaged.safetensors"])
+
+
+def test_what_is_no_run_is_named(here, capfd):
+    assert "no run" in refused(capfd, ["sample"])
+    assert "nowhere" in refused(capfd, ["sample", "nowhere"])
+    assert "nowhere" in refused(capfd, ["train", "--run", "nowhere", "--resume"])
+    Path("mine").mkdir()
+    Path("mine/precious.txt").write_text("keep me", "utf-8")
+    assert "not a run" in refused(capfd, ["train", "verse.txt", "--run", "mine", "--overwrite", *SMALL])
+    assert Path("mine/precious.txt").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error(run):
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "charlstm", "sample", str(run), "--length", "10", "--seed", "1"],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert process.returncode == 1
+    assert process.stderr.startswith(b"error: ") and b"Traceback" not in process.stderr
+
+
+# --- the rest ---
+
+
+def test_the_named_corpora_are_listed(capfd):
+    assert called(["corpora"]) == 0
+    out = capfd.readouterr().out
+    for name in ("salt-road", "python-docs", "python-source", "tiny-shakespeare", "enwik8", "text8"):
+        assert name in out
+
+
+def test_the_package_is_a_program():
+    process = started("--version")
+    out, err = process.communicate(timeout=60)
+    assert out.startswith(b"charlstm ") and err == b"" and process.returncode == 0
+
+
+def test_learning_curves_are_drawn(run, here, capfd):
+    assert called(["plot", str(run), "--output", "curve.png"]) == 0
+    assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+    assert ".xyz" in refused(capfd, ["plot", str(run), "--output", "curve.xyz"], status=2)
