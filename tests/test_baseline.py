@@ -121,9 +121,10 @@ def test_without_a_training_part_only_the_adaptive_reader_learns():
 
 
 def test_a_markov_source_is_scored_near_its_entropy_rate(numbers):
-    """The source's own probabilities are the best there are: on 20,000 characters nothing static beats them by 0.01.
+    """The source's own probabilities are the best there are: what counting cannot know of them costs little.
 
-    The difference of the two losses has a standard deviation below 0.002, so five of them.
+    48 free parameters known from 120,000 characters cost 48 / 240,000 = 0.0002 nats, and on 20,000 characters the
+    difference of the two losses has a standard deviation of about 0.0002, too: the bounds are five of them away.
     """
     V, N, M = 4, 120_000, 20_000
     chances = numbers.dirichlet(np.full(V, 0.5), size=(V, V))
@@ -136,9 +137,10 @@ def test_a_markov_source_is_scored_near_its_entropy_rate(numbers):
     def excess(**settings) -> float:
         return kneser_ney(ids[:N], ids[N + 1 :], V, **settings).mean() - of_source
 
-    assert -0.01 < excess(order=3) < 0.01
-    assert -0.01 < excess(order=3, adaptive=True) < 0.01
-    assert excess(order=2) > 0.05  # one character of context is too little to know
+    assert -0.001 < excess(order=3) < 0.0015
+    assert -0.001 < excess(order=3, adaptive=True) < 0.0015
+    assert excess(order=2) > 0.1  # one character of context is too little to know
+    assert 0 < excess() < 0.03  # four more mislead, but hardly
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +180,11 @@ def test_n_grams_of_the_table_are_those_of_their_function(song):
 
 
 def test_xz_pays_for_what_is_new_alone(numbers):
-    """Random bytes cost eight bits each, give or take the framing; what the training part holds costs next to nothing."""
+    """Random bytes cost eight bits each; what the training part holds costs a match, some 5 bytes, for every 273."""
     vocabulary = Vocabulary.of_bytes()
     random, others = numbers.integers(0, 256, (2, 4096), np.uint8)
     assert baselines(others, random, vocabulary)["xz"].bits_per_byte == pytest.approx(8, abs=0.05)
-    assert baselines(random, random, vocabulary)["xz"].bits_per_byte < 0.1
+    assert baselines(random, random, vocabulary)["xz"].bits_per_byte < 0.25
 
 
 def test_a_memory_map_is_scored_as_the_array_it_holds(song, tmp_path):
@@ -198,8 +200,8 @@ def test_a_memory_map_is_scored_as_the_array_it_holds(song, tmp_path):
 def test_of_a_long_training_part_the_end_is_read_and_of_a_long_text_the_beginning(song, monkeypatch):
     vocabulary, training, text = song
     n_grams = _nats(baselines(training[-300:], text[:101], vocabulary))
-    xz = _nats(baselines(training[-200:], text[:101], vocabulary))["xz"]
-    for name, limit in (("MOST_TRAINING", 300), ("MOST_XZ_TRAINING", 200), ("MOST_SCORED", 100)):
+    xz = _nats(baselines(training[-20:], text[:101], vocabulary))["xz"]
+    for name, limit in (("MOST_TRAINING", 300), ("MOST_XZ_TRAINING", 20), ("MOST_SCORED", 100)):
         monkeypatch.setattr(baseline, name, limit)
     scores = baselines(training, text, vocabulary)
     assert _nats(scores) == n_grams | {"xz": xz}

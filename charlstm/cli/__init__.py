@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from charlstm import __version__
+from charlstm.cli.benchmark import benchmark
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
 from charlstm.cli.plot import plot
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, evaluate, plot, corpora):
+for command in (train, sample, evaluate, plot, benchmark, corpora):
     app.command()(command)
 
 

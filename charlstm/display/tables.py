@@ -1,12 +1,16 @@
 """Results as tables on stdout."""
 
 import math
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from charlstm.display.console import out
 from charlstm.download import NamedCorpus
 from charlstm.score import Score
+
+if TYPE_CHECKING:
+    from charlstm.benchmark import Row
 
 
 def show_score(score: Score, what: str, skipped: int) -> None:
@@ -31,6 +35,19 @@ def show_comparison(scores: dict[str, Score]) -> None:
     for name, score in sorted(scores.items(), key=lambda item: item[1].loss):
         table.add_row(name, f"{score.loss:.4f}", f"{score.perplexity:.3f}", f"{score.bits_per_character:.4f}")
     out.print()
+    out.print(table)
+
+
+def show_speeds(rows: "list[Row]", cores: int) -> None:
+    """What a benchmark measured."""
+    table = Table(
+        box=None, pad_edge=False, title=f"one layer, {cores} cores, characters per second", title_justify="left"
+    )
+    for heading in ("units", "precision", "training", "of peak", "drawing"):
+        table.add_column(heading, justify="left" if heading == "precision" else "right")
+    for row in rows:
+        figures = f"{row.training:,.0f}", f"{row.share_of_peak:.0%}", f"{row.sampling:,.0f}"
+        table.add_row(str(row.hidden_size), row.precision, *figures)
     out.print(table)
 
 

@@ -13,7 +13,7 @@ VOCABULARY = 65
 
 
 def rate(once: Callable[[], object], amount: float, seconds: float) -> float:
-    """`amount` per second of `once`: the median over as many calls as fit, after a first one for compiling."""
+    """`charlstm.benchmark.rate` for peers whose environment lacks this project."""
     once()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 3:
@@ -27,16 +27,11 @@ def charlstm_train(
     seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int
 ) -> float:
     """Characters per second of this project's whole train step."""
+    from charlstm.benchmark import training_speed
+    from charlstm.config import ModelConfig, TrainingConfig
     from charlstm.runtime import set_up_jax
 
     set_up_jax()
-    import numpy as np
-
-    from charlstm.batching import Windows
-    from charlstm.config import ModelConfig, TrainingConfig
-    from charlstm.optimizer import Schedule
-    from charlstm.training import Stepper, initial_state
-
     model = ModelConfig(VOCABULARY, layers, hidden, embedding, 0.0)
     training = TrainingConfig(
         batch,
@@ -54,20 +49,7 @@ def charlstm_train(
         0,
         0,  # type: ignore
     )
-    ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
-    stepper = Stepper(model, training, Windows(ids, batch, window), initial_state(model, training))
-    steps = max(1, round(20_000 / (batch * window)))
-    step = 0
-
-    def once() -> None:
-        nonlocal step
-        goal = step + steps
-        while step < goal:
-            step += stepper.dispatch(step, goal - step, Schedule(2e-3, 1, 10**6))
-        stepper.collect(0)
-
-    once()
-    return rate(once, steps * batch * window, seconds)
+    return training_speed(model, training, seconds)
 
 
 def torch_train(seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str) -> float:
@@ -145,36 +127,19 @@ def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int
 
 def gemm_peak(seconds: float, precision: str) -> float:
     """Floating point operations per second of a large square product, all cores."""
-    import jax
-    import jax.numpy as jnp
+    from charlstm.benchmark import peak_speed
 
-    size = 2048
-    x = jnp.ones((size, size), jnp.dtype(precision))
-    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
-    return rate(lambda: jax.block_until_ready(product(x)), 2 * size**3, seconds)
+    return peak_speed(precision, seconds)  # type: ignore[arg-type]
 
 
 def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int) -> float:
     """Characters per second drawn at temperature 0.8, all streams together."""
+    from charlstm.benchmark import sampling_speed
+    from charlstm.config import ModelConfig
     from charlstm.runtime import set_up_jax
 
     set_up_jax()
-    import numpy as np
-
-    from charlstm.config import ModelConfig, SamplingConfig
-    from charlstm.model import initial_parameters
-    from charlstm.sampling import generate_ids
-
-    model = ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0)
-    params = initial_parameters(model, 0)
-    config = SamplingConfig(length=1280)
-    prompt = np.array([0])
-
-    def once() -> None:
-        for _ in generate_ids(model, params, prompt, config, 0, streams):
-            pass
-
-    return rate(once, config.length * streams, seconds)
+    return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds)
 
 
 def torch_sample(seconds: float, layers: int, hidden: int) -> float:
