@@ -1,7 +1,7 @@
 """What a text costs without a network: guessing, counting and xz.
 
-The n-grams are those of interpolated Kneser-Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999). With h a context of
-k - 1 symbols, w the symbol after it, h' the context without its first symbol and D the discount,
+The n-grams are those of interpolated Kneser-Ney smoothing (Kneser & Ney 1995; Chen & Goodman 1999). With h a context
+of k - 1 symbols, w the symbol after it, h' the context without its first symbol and D the discount,
 
     p_k(w | h) = (max(c(hw) - D, 0) + D N(h.) p_{k-1}(w | h')) / c(h.)      p_k = p_{k-1} where c(h.) = 0
     p_0(w)     = 1 / V

@@ -58,7 +58,7 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def _to_stdout() -> Iterator[None]:
-    """A full disk behind stdout is an error like any other. A reader that has gone (`| head`) is none: Typer ends us."""
+    """A full disk behind stdout is an error. A reader that has gone (`| head`) is none: Typer ends the program."""
     try:
         with storage_errors("standard output"):
             yield
