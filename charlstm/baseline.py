@@ -68,13 +68,13 @@ def _score(nats: np.ndarray, sizes: np.ndarray) -> Score:
 
 
 def _score_xz(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary) -> Score:
-    """By how many bytes `ids[1:]` lengthen what xz makes of the text before them."""
+    """By how many bytes `ids[1:]` lengthen what xz makes of the text before them: whole bytes, four at a time."""
 
     def written(ids: np.ndarray) -> bytes:
         return vocabulary.to_bytes(vocabulary.decode(ids))
 
     before, scored = written(training_ids) + written(ids[:1]), written(ids[1:])
-    size = _xz_size(before + scored) - _xz_size(before)
+    size = max(0, _xz_size(before + scored) - _xz_size(before))  # a few characters more can make a shorter file
     return Score(8 * size * math.log(2), len(ids) - 1, len(scored))
 
 

@@ -12,15 +12,18 @@ from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
 
 DEFAULT_MINUTES = 3.0
-_BATCH, _LEAST_STREAMS = 32, 4  # streams, and how many each device has at least
-_WINDOW = 128
+# Streams and window of a step, the smallest first. Many small steps learn more than few large ones, but Muon's work
+# comes once a step: as much as about five characters of training for each unit.
+_STEPS = ((16, 64), (16, 128), (32, 128), (64, 128))
+_MUON_CHARACTERS_PER_UNIT = 5
+_LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
-_MOST_EPOCHS = 30.0  # what is learned later is learned by heart
+_MOST_EPOCHS = 12.0  # what is learned later is learned by heart
 _RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
 # A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
 # that many weights would only be learned by heart.
 _CHARACTERS_PER_WEIGHT = 6.0
-_WEIGHTS_PER_CHARACTER = 3.0
+_WEIGHTS_PER_CHARACTER = 4.0
 _EFFICIENCY = 0.6  # what a step reaches of the speed of its recurrent product
 
 
@@ -53,21 +56,22 @@ def fit(
     `based_on` is the model whose weights the run starts from: its shape is given.
     """
     notes: list[str] = []
-    batch_size, window = _fit_windows(wishes, characters - 1, devices, notes)
     if machine is None:
-        machine = measure_machine(max(1, batch_size // devices), wishes.hidden_size or 512, wishes.precision)
-    minutes, steps = wishes.minutes, wishes.steps
-    if wishes.epochs is not None:
-        steps = max(1, round(wishes.epochs * (characters - 1) / (batch_size * window)))
-    if steps is None:
-        minutes = minutes or DEFAULT_MINUTES
-        steps = math.ceil(_MOST_EPOCHS * (characters - 1) / (batch_size * window))
-    # The time that is sized for: of a run that is given steps, none is known; the default serves.
-    operations = machine.speed * _EFFICIENCY * 60 * (minutes or DEFAULT_MINUTES)
+        machine = measure_machine(max(_LEAST_STREAMS, _STEPS[2][0] // devices), wishes.hidden_size, wishes.precision)
+    # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
+    operations = machine.speed * _EFFICIENCY * 60 * (wishes.minutes or DEFAULT_MINUTES)
     hidden_size = wishes.hidden_size or (based_on.hidden_size if based_on else _fit_hidden_size(operations, characters))
     layers = wishes.layers or (based_on.layers if based_on else 1)
-    readable = min(operations / (6 * 4 * layers * hidden_size**2), steps * batch_size * window)
-    epochs = readable / (characters - 1)
+    readable = operations / (6 * 4 * layers * hidden_size**2)  # characters, with steps so large that Muon is free
+    step = _fit_step(readable, _MOST_EPOCHS * characters, hidden_size)
+    epochs = wishes.epochs or min(_MOST_EPOCHS, readable * _share_of_training(step, hidden_size) / (characters - 1))
+    batch_size, window = _fit_windows(wishes, step, characters - 1, devices, notes)
+    steps = wishes.steps
+    if steps is None:
+        most = wishes.epochs or _MOST_EPOCHS
+        steps = max(1, math.ceil(most * (characters - 1) / (batch_size * window)))
+    else:
+        epochs = steps * batch_size * window / (characters - 1)
     model = _fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on)
     if wishes.hidden_size is None and not based_on:
         notes.append(
@@ -84,7 +88,7 @@ def fit(
         clip=wishes.clip,
         warmup=min(_WARMUP, max(1, steps // 10)),
         steps=steps,
-        minutes=minutes,
+        minutes=minutes if wishes.steps is None and wishes.epochs is None else None,
         validation=wishes.validation,
         patience=wishes.patience,
         precision=machine.precision,
@@ -120,10 +124,25 @@ def _fit_model(
     return model
 
 
-def _fit_windows(wishes: Wishes, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
+def _fit_step(readable: float, most: float, hidden_size: int) -> tuple[int, int]:
+    """The smallest step that leaves time for all `most` characters, or else the smallest that Muon does not eat up."""
+    for step in _STEPS:
+        if readable * _share_of_training(step, hidden_size) >= most:
+            return step
+    return next((step for step in _STEPS if _share_of_training(step, hidden_size) >= 0.5), _STEPS[-1])
+
+
+def _share_of_training(step: tuple[int, int], hidden_size: int) -> float:
+    """How much of a step's time is not Muon's."""
+    characters = step[0] * step[1]
+    return characters / (characters + _MUON_CHARACTERS_PER_UNIT * hidden_size)
+
+
+def _fit_windows(wishes: Wishes, step: tuple[int, int], pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    batch_size = wishes.batch_size or max(-(-_BATCH // devices), _LEAST_STREAMS) * devices
-    window = wishes.sequence_length or _WINDOW
+    batch_size, window = step
+    batch_size = wishes.batch_size or max(-(-batch_size // devices), _LEAST_STREAMS) * devices
+    window = wishes.sequence_length or window
     asked = batch_size, window
     left_open = wishes.batch_size is None or wishes.sequence_length is None
     room = max(1, pairs // 4 if left_open else pairs)
@@ -141,8 +160,9 @@ def _fit_windows(wishes: Wishes, pairs: int, devices: int, notes: list[str]) -> 
     return batch_size, window
 
 
-def measure_machine(streams: int, hidden_size: int, wish: str = "auto") -> Machine:
+def measure_machine(streams: int, hidden_size: int | None = None, wish: str = "auto") -> Machine:
     """Time the recurrent product; bfloat16 is better only where it is at least a tenth faster."""
+    hidden_size = hidden_size or 512
     speeds: dict[Precision, float] = {}
     for precision in ("float32", "bfloat16"):
         if wish in ("auto", precision):
