@@ -59,7 +59,8 @@ def fit(
     if machine is None:
         machine = measure_machine(max(_LEAST_STREAMS, _STEPS[2][0] // devices), wishes.hidden_size, wishes.precision)
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
-    operations = machine.speed * _EFFICIENCY * 60 * (wishes.minutes or DEFAULT_MINUTES)
+    minutes = wishes.minutes or DEFAULT_MINUTES
+    operations = machine.speed * _EFFICIENCY * 60 * minutes
     hidden_size = wishes.hidden_size or (based_on.hidden_size if based_on else _fit_hidden_size(operations, characters))
     layers = wishes.layers or (based_on.layers if based_on else 1)
     readable = operations / (6 * 4 * layers * hidden_size**2)  # characters, with steps so large that Muon is free
