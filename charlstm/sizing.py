@@ -14,7 +14,7 @@ from charlstm.errors import ConfigError
 DEFAULT_MINUTES = 3.0
 # Streams and window of a step, the smallest first. Many small steps learn more than few large ones, but Muon's work
 # comes once a step: as much as about five characters of training for each unit.
-_STEPS = ((16, 64), (16, 128), (32, 128), (64, 128))
+_STEPS = ((8, 32), (16, 64), (16, 128), (32, 128), (64, 128))
 _MUON_CHARACTERS_PER_UNIT = 5
 _LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
@@ -22,7 +22,7 @@ _MOST_EPOCHS = 12.0  # what is learned later is learned by heart
 _RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
 # A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
 # that many weights would only be learned by heart.
-_CHARACTERS_PER_WEIGHT = 6.0
+_CHARACTERS_PER_WEIGHT = 7.0
 _WEIGHTS_PER_CHARACTER = 4.0
 _EFFICIENCY = 0.6  # what a step reaches of the speed of its recurrent product
 
@@ -126,11 +126,10 @@ def _fit_model(
 
 
 def _fit_step(readable: float, most: float, hidden_size: int) -> tuple[int, int]:
-    """The smallest step that leaves time for all `most` characters, or else the smallest that Muon does not eat up."""
-    for step in _STEPS:
-        if readable * _share_of_training(step, hidden_size) >= most:
-            return step
-    return next((step for step in _STEPS if _share_of_training(step, hidden_size) >= 0.5), _STEPS[-1])
+    """The smallest step that Muon does not eat up, or a smaller one if that leaves time for all `most` characters."""
+    balanced = next((step for step in _STEPS if _share_of_training(step, hidden_size) >= 0.5), _STEPS[-1])
+    smaller = _STEPS[: _STEPS.index(balanced)]
+    return next((step for step in smaller if readable * _share_of_training(step, hidden_size) >= most), balanced)
 
 
 def _share_of_training(step: tuple[int, int], hidden_size: int) -> float:
