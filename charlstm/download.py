@@ -166,11 +166,11 @@ class _Bar:
         self.done = 0
 
     def update(self, count: int) -> None:
-        self.done += count
-        if self.done > self.corpus.download_size:
+        self.done += count  # the size of a chunk, even where the last one is shorter
+        if self.done >= self.corpus.download_size + count:
             raise ValueError(f"more than the {self.corpus.download_size:,} bytes that it should have came")
         if self.progress:
-            self.progress(self.corpus.name, self.done, self.corpus.download_size)
+            self.progress(self.corpus.name, min(self.done, self.total), self.total)
 
     def reset(self) -> None:
         """pooch calls this at the end and then updates by the whole size, to fill bars that were estimates."""

@@ -1,0 +1,118 @@
+"""Named corpora from a server that is good, broken, or not there."""
+
+import hashlib
+import http.server
+import io
+import threading
+import zipfile
+
+import pytest
+
+from charlstm import download
+from charlstm.download import NAMED, NamedCorpus, locate_named
+from charlstm.errors import DownloadError
+
+TEXT = b"It was the best of times, it was the worst of times.\n" * 200
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A server on loopback; `server.files` maps paths to bytes, `server.asked` lists the requests."""
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(tmp_path))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            data, promised = files.get(self.path, (None, 0))
+            if data is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    files, asked = {}, []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.files, httpd.asked = files, asked
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield httpd
+        httpd.shutdown()
+        thread.join()
+
+
+def named(monkeypatch, server, data: bytes, path: str = "/text.txt", promised: int | None = None, **changes) -> str:
+    """Serve `data` as a named corpus; its name."""
+    server.files[path] = data, len(data) if promised is None else promised
+    facts = {
+        "url": f"http://127.0.0.1:{server.server_address[1]}{path}",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "download_size": len(data),
+        "size": len(TEXT),
+    }
+    corpus = NamedCorpus("dickens", "a tale", "public domain", list, **facts | changes)
+    monkeypatch.setitem(NAMED, "dickens", corpus)
+    return "dickens"
+
+
+def left_behind(tmp_path) -> list[str]:
+    return [path.name for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_text_is_fetched_once_and_progress_is_told(monkeypatch, server):
+    told = []
+    name = named(monkeypatch, server, TEXT)
+    for _ in range(2):
+        (path,) = locate_named(name, lambda *progress: told.append(progress))
+        assert path.read_bytes() == TEXT
+    assert server.asked == ["/text.txt"] and NAMED[name].at_hand
+    assert told[-1] == ("dickens", len(TEXT), len(TEXT))
+
+
+def test_a_zip_is_unpacked(monkeypatch, server):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("dickens", TEXT)
+    (path,) = locate_named(named(monkeypatch, server, packed.getvalue(), "/text.zip"))
+    assert path.read_bytes() == TEXT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": "0" * 64},
+        {"download_size": len(TEXT) // 2},
+        {"url": "http://127.0.0.1:1/refused"},
+        {"promised": len(TEXT) + 1000},
+    ],
+    ids=["mismatch", "too long", "unreachable", "cut off"],
+)
+def test_what_is_not_what_it_should_be_is_an_error_and_leaves_nothing(monkeypatch, server, tmp_path, changes):
+    name = named(monkeypatch, server, TEXT, **changes)
+    with pytest.raises(DownloadError, match="cannot fetch dickens"):
+        locate_named(name)
+    assert left_behind(tmp_path) == []
+
+
+def test_a_page_that_is_gone_is_an_error(monkeypatch, server, tmp_path):
+    name = named(monkeypatch, server, TEXT)
+    server.files.clear()
+    with pytest.raises(DownloadError, match="404"):
+        locate_named(name)
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["salt-road", "python-docs", "python-source"])
+def test_what_needs_no_network_is_at_hand(name):
+    paths = locate_named(name)
+    assert paths and all(path.stat().st_size or path.name == "__init__.py" for path in paths)
+    assert NAMED[name].at_hand and NAMED[name].bytes() > 150_000
+
+
+def test_the_bundled_text_is_the_one_in_the_checkout_or_the_wheel():
+    (path,) = download.locate_named("salt-road")
+    assert len(path.read_text("utf-8")) >= 150_000

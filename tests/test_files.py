@@ -1,0 +1,56 @@
+"""Files that are whole or not there."""
+
+import errno
+import os
+
+import pytest
+
+from charlstm.errors import StorageError
+from charlstm.files import atomic_write, cache_folder, storage_errors, write_text
+
+
+def test_what_is_written_replaces_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    for text in ("one", "two"):
+        write_text(path, text)
+        assert path.read_text("utf-8") == text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
+        file.write(b"half of the n")
+        raise KeyboardInterrupt
+    assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_text(path, "new")
+    assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_a_file_is_an_error(tmp_path):
+    write_text(tmp_path / "file", "")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_text(tmp_path / "file" / "below", "")
+
+
+def test_a_closed_pipe_is_no_storage_error():
+    with pytest.raises(BrokenPipeError), storage_errors("standard output"):
+        raise BrokenPipeError
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_the_cache_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(tmp_path / "mine"))
+    assert cache_folder("ids").stat().st_mode & 0o777 == 0o700

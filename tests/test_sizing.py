@@ -1,0 +1,84 @@
+"""Sizing: whatever is asked for is kept, and what is chosen fits."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.config import ModelConfig, Wishes
+from charlstm.errors import ConfigError
+from charlstm.sizing import Fit, Machine, fit, measure_machine
+
+MACHINE = Machine("float32", 2e11)
+
+
+def fitted(wishes: Wishes, characters: int = 1_000_000, devices: int = 2, based_on: ModelConfig | None = None) -> Fit:
+    return fit(wishes, characters, 65, devices, based_on, MACHINE)
+
+
+@given(st.integers(2, 10**8), st.floats(0.05, 10_000), st.sampled_from([1, 2, 3, 8, 64]))
+@settings(max_examples=200)
+def test_every_text_time_and_machine_gets_a_run_that_can_be_made(characters, minutes, devices):
+    found = fitted(Wishes(minutes=minutes), characters, devices)
+    training = found.training
+    assert training.batch_size * training.sequence_length <= max(1, (characters - 1) // 4)
+    assert training.steps >= 1 and 1 <= training.warmup <= training.steps
+    assert 0 <= found.model.dropout < 1 and training.minutes == minutes
+
+
+@given(st.integers(100_000, 10**8))
+@settings(max_examples=30)
+def test_more_time_never_makes_a_smaller_model(characters):
+    sizes = [fitted(Wishes(minutes=minutes), characters).model.hidden_size for minutes in (1, 3, 10, 60, 600)]
+    assert sizes == sorted(sizes)
+
+
+def test_a_longer_text_is_dropped_out_less():
+    rates = [fitted(Wishes(minutes=5), 10**power).model.dropout for power in (5, 6, 7, 8)]
+    assert rates == sorted(rates, reverse=True) and rates[0] > rates[-1]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"layers": 3}, {"hidden_size": 77}, {"embedding_size": 9}, {"dropout": 0.0}, {"batch_size": 7},
+        {"sequence_length": 33}, {"learning_rate": 0.5}, {"weight_decay": 0.0}, {"clip": 9.0}, {"steps": 17},
+        {"minutes": 0.7}, {"patience": 4}, {"seed": 12}, {"sample_every": 0}, {"optimizer": "adamw"},
+    ],
+    ids=lambda wishes: next(iter(wishes)),
+)  # fmt: skip
+def test_a_wish_is_a_command(wishes):
+    found = fitted(Wishes(**wishes))
+    settings = dataclasses.asdict(found.model) | dataclasses.asdict(found.training)
+    assert {name: settings[name] for name in wishes} == wishes
+
+
+def test_epochs_are_so_many_readings_of_the_text():
+    training = fitted(Wishes(epochs=3)).training
+    read = training.steps * training.batch_size * training.sequence_length / 999_999
+    assert read == pytest.approx(3, abs=0.01) and training.minutes is None
+
+
+def test_a_budget_of_steps_has_no_clock():
+    assert fitted(Wishes(steps=5)).training.minutes is None
+
+
+def test_a_short_text_shrinks_the_window_and_says_so():
+    found = fitted(Wishes(steps=5), characters=100)
+    assert found.training.batch_size * found.training.sequence_length <= 24
+    assert any("the text is short" in note for note in found.notes)
+
+
+def test_the_shape_comes_with_the_weights_to_start_from():
+    base = ModelConfig(60, 2, 96, 40, 0.25)
+    found = fitted(Wishes(), based_on=base).model
+    assert (found.layers, found.hidden_size, found.embedding_size) == (2, 96, 40)
+    with pytest.raises(ConfigError, match="--hidden-size is 128"):
+        fitted(Wishes(hidden_size=128), based_on=base)
+
+
+def test_a_precision_that_was_asked_for_is_the_only_one_measured():
+    for precision in ("float32", "bfloat16"):
+        assert measure_machine(4, 32, precision).precision == precision
+    assert measure_machine(4, 32).speed > 0
