@@ -18,7 +18,7 @@ _STEPS = ((8, 32), (16, 64), (16, 128), (32, 128), (64, 128))
 _MUON_CHARACTERS_PER_UNIT = 5
 _LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
-_MOST_EPOCHS = 12.0  # what is learned later is learned by heart
+_MOST_EPOCHS = 10.0  # what is learned later is learned by heart
 _RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
 # A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
 # that many weights would only be learned by heart.
