@@ -1,0 +1,48 @@
+"""What the minutes buy: `uv run python tests/benchmarks/quality.py TEXT [--minutes 1 5] [--seeds 3]`.
+
+Trains with nothing but the time given, exactly as a user would, and prints the scores of the validation part: static,
+in windows of 256, after dynamic evaluation, and without a network. Runs are kept in a temporary folder.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def charlstm(*arguments: object) -> str:
+    """What a command of this project prints."""
+    command = [sys.executable, "-m", "charlstm", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+
+
+def main() -> None:
+    """Train, evaluate and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 5.0])
+    parser.add_argument("--seeds", type=int, default=1)
+    wishes = parser.parse_args()
+    print("| minutes | seed | model | took | static | windows of 256 | dynamic | 7-gram | adaptive 7-gram |")
+    print("| --- " * 9 + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        for minutes in wishes.minutes:
+            for seed in range(wishes.seeds):
+                run = Path(folder) / f"{minutes:g}-{seed}"
+                began = time.monotonic()
+                charlstm("train", wishes.text, "--minutes", minutes, "--seed", seed, "--run", run, "--quiet")
+                took = time.monotonic() - began
+                score = json.loads(charlstm("evaluate", run, "--json", "--dynamic", "--windows", 256, "--baseline"))
+                model = json.loads((run / "config.json").read_text("utf-8"))["model"]
+                beside = ("windows of 256", "dynamic", "7-gram", "adaptive 7-gram")
+                figures = [score["loss"], *(score[name]["loss"] for name in beside)]
+                shape = f"{model['layers']}x{model['hidden_size']}, dropout {model['dropout']:g}"
+                cells = [f"{minutes:g}", str(seed), shape, f"{took:.0f} s", *(f"{figure:.4f}" for figure in figures)]
+                print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
