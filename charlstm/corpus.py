@@ -6,7 +6,6 @@ that is keyed by content, so that a large text is encoded once and an edited one
 N: characters (or bytes) of the text.  V: size of the vocabulary.
 """
 
-import codecs
 import hashlib
 import json
 import os
@@ -20,11 +19,11 @@ import numpy as np
 
 from charlstm.config import CorpusConfig, Unit, Unknown
 from charlstm.download import Progress, is_named, locate_named
-from charlstm.errors import ConfigError, CorpusError, RunError
+from charlstm.errors import CorpusError, RunError
 from charlstm.files import atomic_write, cache_folder, write_text
-from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary, codepoints
+from charlstm.text import characters, code_points, fingerprint_of, opened, text_encoding
+from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
 
-_BLOCK = 1 << 22  # bytes read at a time: the memory that reading takes does not grow with the text
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
 
 
@@ -98,10 +97,10 @@ def open_corpus(
         CorpusError: a file is missing, unreadable, binary or wrongly encoded, or there are fewer than two characters.
         VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
     """
-    encoding = _text_encoding(encoding) if unit == "character" else "latin-1"
+    encoding = text_encoding(encoding) if unit == "character" else "latin-1"
     if vocabulary is None and unit == "byte":
         vocabulary = Vocabulary.of_bytes()
-    fingerprint = _fingerprint(files)
+    fingerprint = fingerprint_of(files)
     marks = [fingerprint, unit, encoding, vocabulary.symbols if vocabulary else None, vocabulary and unknown]
     key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
     folder = cache_folder("ids")
@@ -119,7 +118,7 @@ def open_corpus(
         total = out.tell() // np.dtype(vocabulary.id_type).itemsize
     try:
         _require_two(total, files)
-        if _fingerprint(files) != fingerprint:
+        if fingerprint_of(files) != fingerprint:
             raise CorpusError(f"{files[0]} changed while it was being read", "run the command again")
     except CorpusError:
         ids_path.unlink()
@@ -156,7 +155,7 @@ def read_prompt_file(path: Path) -> str:
     Raises:
         CorpusError: it is missing, unreadable or not UTF-8.
     """
-    return "".join(_characters(path, "utf-8"))
+    return "".join(characters(path, "utf-8"))
 
 
 def _map(path: Path, vocabulary: Vocabulary) -> np.ndarray:
@@ -195,7 +194,7 @@ def _spool_stdin() -> Path:
     spool = folder / f"{os.getpid()}.part"
     try:
         with atomic_write(spool) as out:
-            while block := sys.stdin.buffer.read(_BLOCK):
+            while block := sys.stdin.buffer.read(1 << 20):
                 digest.update(block)
                 out.write(block)
         return spool.replace(folder / f"{digest.hexdigest()[:32]}.txt")
@@ -209,7 +208,7 @@ def _texts_in(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.is_file() and path.stat().st_size:
-            with _opened(path) as file:
+            with opened(path) as file:
                 if b"\0" not in file.read(8192):
                     texts.append(path)
     if not texts:
@@ -217,88 +216,10 @@ def _texts_in(folder: Path) -> list[Path]:
     return texts
 
 
-def _opened(path: Path):
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise CorpusError(f"there is no file {path}") from None
-    except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with _opened(path) as file:
-        try:
-            while block := file.read(_BLOCK):
-                yield block
-        except OSError as error:
-            raise CorpusError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _fingerprint(files: Sequence[Path]) -> str:
-    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus."""
-    whole = hashlib.sha256()
-    for path in files:
-        digest = hashlib.sha256()
-        for block in _blocks(path):
-            digest.update(block)
-        whole.update(digest.digest())
-    return whole.hexdigest()
-
-
-def _text_encoding(name: str) -> str:
-    try:
-        info = codecs.lookup(name)
-        b"".decode(info.name)  # codecs that are no text encodings, such as base64, refuse
-    except (LookupError, ValueError):
-        raise ConfigError(f"--encoding {name} is not a text encoding that Python knows", "try utf-8") from None
-    return info.name
-
-
-def _characters(path: Path, encoding: str) -> Iterator[str]:
-    """The text of one file in pieces; a multi-byte character is never torn."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    offset = 0
-    for block in _blocks(path):
-        pending = len(decoder.getstate()[0])
-        yield _decoded(decoder, block, False, path, encoding, offset - pending)
-        offset += len(block)
-    yield _decoded(decoder, b"", True, path, encoding, offset - len(decoder.getstate()[0]))
-
-
-def _decoded(
-    decoder: codecs.IncrementalDecoder, block: bytes, final: bool, path: Path, encoding: str, start: int
-) -> str:
-    try:
-        return decoder.decode(block, final)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise CorpusError(
-            f"{path} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
-            "name its encoding, for example `--encoding latin-1`, or read bytes with `--unit byte`",
-        ) from error
-    except UnicodeError as error:
-        raise CorpusError(f"{path} is not {encoding}: {error}", "name its encoding with `--encoding`") from error
-
-
-def _texts(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
-    """The code points of all files, in pieces. Bytes come as Latin-1, where a NUL is as good as any other."""
-    for path in files:
-        seen = 0
-        for text in _characters(path, encoding):
-            if encoding != "latin-1" and (nul := text.find("\0")) >= 0:
-                raise CorpusError(
-                    f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                    "`--unit byte` reads any file",
-                )
-            seen += len(text)
-            yield codepoints(text)
-
-
 def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:
     """Pass 1: which characters there are."""
     present = np.zeros(CODEPOINTS, bool)
-    for points in _texts(files, encoding):
+    for points in code_points(files, encoding):
         present[points] = True
     if not present.any():
         _require_two(0, files)
@@ -310,7 +231,7 @@ def _encode(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Pass 2: pieces of ids, each with the number of characters that were left out of it."""
     position = 0
-    for points in _texts(files, encoding):
+    for points in code_points(files, encoding):
         ids = vocabulary.table[points]
         strange = ids == UNKNOWN
         if strange.any():

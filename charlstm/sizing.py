@@ -59,8 +59,7 @@ def fit(
     if machine is None:
         machine = measure_machine(max(_LEAST_STREAMS, _STEPS[2][0] // devices), wishes.hidden_size, wishes.precision)
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
-    minutes = wishes.minutes or DEFAULT_MINUTES
-    operations = machine.speed * _EFFICIENCY * 60 * minutes
+    operations = machine.speed * _EFFICIENCY * 60 * (wishes.minutes or DEFAULT_MINUTES)
     hidden_size = wishes.hidden_size or (based_on.hidden_size if based_on else _fit_hidden_size(operations, characters))
     layers = wishes.layers or (based_on.layers if based_on else 1)
     readable = operations / (6 * 4 * layers * hidden_size**2)  # characters, with steps so large that Muon is free
@@ -79,24 +78,7 @@ def fit(
             f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at "
             f"{machine.speed / 1e9:,.0f} GFLOP/s in {machine.precision}, will read the text about {epochs:.2g} times"
         )
-    rate = _RATES[wishes.optimizer] * (1.0 if wishes.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
-    training = TrainingConfig(
-        batch_size=batch_size,
-        sequence_length=window,
-        optimizer=wishes.optimizer,
-        learning_rate=wishes.learning_rate or rate,
-        weight_decay=0.1 if wishes.weight_decay is None else wishes.weight_decay,
-        clip=wishes.clip,
-        warmup=min(_WARMUP, max(1, steps // 10)),
-        steps=steps,
-        minutes=minutes if wishes.steps is None and wishes.epochs is None else None,
-        validation=wishes.validation,
-        patience=wishes.patience,
-        precision=machine.precision,
-        seed=wishes.seed,
-        sample_every=wishes.sample_every,
-    )
-    return Fit(model, training, notes)
+    return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes)
 
 
 def _fit_hidden_size(operations: float, characters: int) -> int:
@@ -123,6 +105,29 @@ def _fit_model(
                 "leave the flag out: the shape comes with the weights",
             )
     return model
+
+
+def _fit_training(
+    wishes: Wishes, batch_size: int, window: int, steps: int, hidden_size: int, precision: Precision
+) -> TrainingConfig:
+    rate = _RATES[wishes.optimizer] * (1.0 if wishes.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
+    timed = wishes.steps is None and wishes.epochs is None
+    return TrainingConfig(
+        batch_size=batch_size,
+        sequence_length=window,
+        optimizer=wishes.optimizer,
+        learning_rate=wishes.learning_rate or rate,
+        weight_decay=0.1 if wishes.weight_decay is None else wishes.weight_decay,
+        clip=wishes.clip,
+        warmup=min(_WARMUP, max(1, steps // 10)),
+        steps=steps,
+        minutes=(wishes.minutes or DEFAULT_MINUTES) if timed else None,
+        validation=wishes.validation,
+        patience=wishes.patience,
+        precision=precision,
+        seed=wishes.seed,
+        sample_every=wishes.sample_every,
+    )
 
 
 def _fit_step(readable: float, most: float, hidden_size: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlstm import corpus as corpora
+from charlstm import text as text_files
 from charlstm.config import CorpusConfig
 from charlstm.corpus import locate, open_corpus, reopen
 from charlstm.errors import ConfigError, CorpusError, RunError, VocabularyError
@@ -33,7 +34,7 @@ def text_of(corpus: corpora.Corpus) -> str:
 @given(text=TEXT, block=st.integers(1, 9))
 @USES_FOLDER
 def test_a_text_is_kept_exactly_however_it_is_cut_into_blocks(tmp_path, monkeypatch, text, block):
-    monkeypatch.setattr(corpora, "_BLOCK", block)
+    monkeypatch.setattr(text_files, "_BLOCK", block)
     corpus = open_corpus([written(tmp_path / "text.txt", text)])
     assert text_of(corpus) == text
     assert corpus.vocabulary.symbols == "".join(sorted(set(text)))
@@ -96,7 +97,7 @@ def test_an_edited_file_is_read_anew_and_an_old_one_is_not(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("before", [0, 3, 50])
 def test_a_wrong_encoding_is_an_error_with_the_offset_of_the_byte(tmp_path, monkeypatch, before):
-    monkeypatch.setattr(corpora, "_BLOCK", 7)
+    monkeypatch.setattr(text_files, "_BLOCK", 7)
     path = tmp_path / "bad.txt"
     path.write_bytes("é".encode() * before + b"\xff tail")
     with pytest.raises(CorpusError, match=f"byte 0xff at offset {2 * before:,}"):
@@ -129,7 +130,7 @@ def test_an_unreadable_file_is_an_error(tmp_path):
 
 
 def test_a_strange_character_is_named_with_its_place_or_skipped_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpora, "_BLOCK", 4)
+    monkeypatch.setattr(text_files, "_BLOCK", 4)
     path = written(tmp_path / "strange.txt", "abcabcжabж")
     known = Vocabulary.of_characters("abc")
     with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) at character 7 "):

@@ -16,6 +16,7 @@ FLOORS = [
     {"__init__", "errors"},
     {"files", "config", "score"},
     {"vocabulary", "download", "batching"},
+    {"text"},
     {"corpus", "runtime", "lstm", "sharding", "events"},
     {"model", "muon", "plots", "tensorboard", "advice", "baseline"},
     {"optimizer", "runs", "sizing"},
@@ -28,7 +29,7 @@ FLOORS = [
 ]
 SIDEWAYS = {("files", "errors"), ("config", "errors"), ("corpus", "download")}
 WITHOUT_JAX = {
-    "__init__", "errors", "files", "config", "score", "vocabulary", "download", "batching", "corpus", "events",
+    "__init__", "errors", "files", "config", "score", "vocabulary", "download", "batching", "text", "corpus", "events",
     "plots", "tensorboard", "advice", "baseline", "display", "cli", "__main__",
 }  # fmt: skip
 WITH_TERMINAL = {"cli", "display"}

@@ -22,7 +22,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str]) -> None:
     """What is about to happen, in three lines."""
     model, training = config.model, config.training
-    budget = f"{training.minutes:g} minutes" if training.minutes else f"{training.steps:,} steps"
+    budget = f"{training.steps:,} steps"
+    if training.minutes:
+        budget = f"{training.minutes:g} minutes, at most {budget},"
     note(
         f"{path}: {config.corpus.characters:,} characters, {model.vocabulary_size} different ones, "
         f"{training.validation:.0%} of them for validation"
