@@ -6,6 +6,7 @@ import tempfile
 _CACHE = tempfile.TemporaryDirectory(prefix="charlstm-tests-")
 os.environ["CHARLSTM_CACHE_DIR"] = _CACHE.name
 os.environ["CHARLSTM_CPU_DEVICES"] = "2"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # bit for bit, and two devices, on machines with an accelerator too
 
 from jaxtyping import install_import_hook  # noqa: E402
 
@@ -26,6 +27,7 @@ import pytest  # noqa: E402
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
 from charlstm.corpus import Corpus, open_corpus  # noqa: E402
 from charlstm.runs import Run, create_run  # noqa: E402
+from charlstm.training import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -46,22 +48,36 @@ def corpus(text_file: Path) -> Corpus:
     return open_corpus([text_file])
 
 
+def small_run(path: Path, corpus: Corpus, dropout: float = 0.2, hidden_size: int = 12, **changes: object) -> Run:
+    """A run of 20 steps; any field of the training may be given."""
+    settings = {
+        "batch_size": 4, "sequence_length": 16, "optimizer": "muon", "learning_rate": 5e-3, "weight_decay": 0.1,
+        "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
+        "precision": "float32", "seed": 0, "sample_every": 0,
+    }  # fmt: skip
+    model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout)
+    training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
+    about = CorpusConfig(["verse.txt"], "character", "utf-8", corpus.fingerprint, len(corpus))
+    return create_run(path, RunConfig(model, training, about), corpus.vocabulary)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, corpus: Corpus):
-    """A function that makes a small run: `make_run("name", steps=20)`; any field of the training may be given."""
+    """A function that makes a small run: `make_run("name", steps=20)`, of the short text or of a `source`."""
 
-    def make(name: str = "run", dropout: float = 0.2, hidden_size: int = 12, **changes: object) -> Run:
-        settings = {
-            "batch_size": 4, "sequence_length": 16, "optimizer": "muon", "learning_rate": 5e-3, "weight_decay": 0.1,
-            "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
-            "precision": "float32", "seed": 0, "sample_every": 0,
-        }  # fmt: skip
-        model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout)
-        training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
-        about = CorpusConfig(["verse.txt"], "character", "utf-8", corpus.fingerprint, len(corpus))
-        return create_run(tmp_path / name, RunConfig(model, training, about), corpus.vocabulary)
+    def make(name: str = "run", source: Corpus | None = None, **changes: object) -> Run:
+        return small_run(tmp_path / name, source or corpus, **changes)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Run:
+    """A finished run that knows the short text well; look, do not touch."""
+    run = small_run(tmp_path_factory.mktemp("trained") / "run", corpus, hidden_size=24, steps=200, learning_rate=2e-2)
+    for _ in train(run, corpus):
+        pass
+    return run
 
 
 @pytest.fixture

@@ -38,6 +38,33 @@ def test_an_epoch_reads_every_pair_exactly_once(streams, window, steps):
     assert windows.epoch(steps) == 1
 
 
+@given(SHAPES)
+def test_no_pair_is_read_twice_before_its_time_nor_left_out(shape):
+    """Also where the streams do not divide the text: their shares differ by one pair at most."""
+    length, streams, _ = shape
+    windows = Windows(np.arange(length, dtype=np.uint16), streams, 1)
+    share, rest = divmod(length - 1, streams)
+    inputs = [windows.window(step)[0].ravel() for step in range(share + bool(rest))]
+    early = np.concatenate([*inputs[:share], np.zeros(0, int)])
+    assert len(set(early.tolist())) == len(early)
+    assert set(np.concatenate(inputs).tolist()) == set(range(length - 1))
+
+
+@given(SHAPES)
+def test_every_stream_reads_the_whole_ring_in_turn(shape):
+    length, streams, window = shape
+    windows = windows_of(shape)
+    read = np.concatenate([windows.window(step)[0] for step in range(length - 1)])  # window times round
+    for stream in range(streams):
+        assert (np.bincount(read[:, stream], minlength=length - 1) == window).all()
+
+
+def test_places_far_into_a_long_run_are_exact():
+    windows = Windows(np.arange(251, dtype=np.uint8), 3, 4)
+    inputs, _ = windows.window(10**12)
+    assert inputs[:, 0].tolist() == [(4 * 10**12 + t) % 250 for t in range(4)] and inputs.dtype == np.uint8
+
+
 def test_a_dispatch_holds_the_windows_of_its_steps_and_nothing_behind():
     windows = windows_of((100, 3, 4))
     inputs, targets = windows.windows(5, count=2, room=4)

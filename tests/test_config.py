@@ -37,6 +37,17 @@ def test_a_run_survives_its_json():
         (("model", "layers"), "2", "'layers' is '2'"),
         (("model", "layers"), True, "'layers' is True"),
         (("model", "layers"), 1.5, "'layers' is 1.5"),
+        (("model", "layers"), 2.0, "'layers' is 2.0"),
+        (("model", "dropout"), False, "'dropout' is False"),
+        (("model", "dropout"), "0.3", "'dropout' is '0.3'"),
+        (("training", "minutes"), True, "'minutes' is True"),
+        (("training", "minutes"), math.inf, "--minutes is inf"),
+        (("training", "seed"), -1, "--seed is -1"),
+        (("training", "batch_size"), 10**400, "--batch-size is 1000"),
+        (("corpus", "sources"), "novel.txt", "'sources' is 'novel.txt'"),
+        (("corpus", "unit"), ["byte"], "'unit' is ['byte']"),
+        (("format",), "1", "'format' is '1'"),
+        (("corpus",), None, "should hold a JSON object"),
         (("model", "layers"), 0, "--layers is 0, but must be"),
         (("model", "dropout"), math.nan, "--dropout is nan"),
         (("model", "cell"), "gru", "'cell' is 'gru'"),
@@ -44,6 +55,7 @@ def test_a_run_survives_its_json():
         (("corpus", "sources"), [1], "'sources'"),
         (("corpus", "colour"), "red", "'colour' is not known"),
         (("versions",), {"jax": 12}, "'versions'"),
+        (("versions",), ["jax"], "'versions'"),
         (("model",), [], "should hold a JSON object"),
     ],
 )
@@ -75,11 +87,35 @@ def test_a_missing_value_is_named(name):
         (SamplingConfig, {"top_p": 0.0}, "--top-p"),
         (SamplingConfig, {"temperature": -1.0}, "--temperature"),
         (SamplingConfig, {"length": -1}, "--length"),
+        (SamplingConfig, {"top_p": math.nan}, "--top-p"),
+        (SamplingConfig, {"top_p": 1.0001}, "--top-p"),
+        (SamplingConfig, {"top_k": -1}, "--top-k"),
+        (Wishes, {"layers": 65}, "--layers"),
+        (Wishes, {"seed": 2**32}, "--seed"),
+        (Wishes, {"minutes": 0.0}, "--minutes"),
+        (Wishes, {"steps": 0}, "--steps"),
+        (Wishes, {"sequence_length": 0}, "--sequence-length"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_its_flag(kind, settings, flag):
     with pytest.raises(ConfigError, match=flag):
         kind(**settings)
+
+
+@pytest.mark.parametrize("edge", [{"dropout": 0.0}, {"validation": 0.0}, {"seed": 2**32 - 1}, {"sample_every": 0}])
+def test_the_edges_of_a_range_belong_to_it(edge):
+    assert dataclasses.asdict(Wishes(**edge)).items() >= edge.items()
+
+
+def test_settings_cannot_be_changed_behind_the_checks():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RUN.model.layers = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3, math.nan])
+def test_json_that_is_no_object_is_refused_by_its_file(data):
+    with pytest.raises(RunError, match=r"config\.json should hold a JSON object"):
+        from_json(RunConfig, data, "config.json")
 
 
 def test_two_budgets_contradict_each_other():

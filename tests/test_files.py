@@ -39,6 +39,52 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.fixture
+def small_disk():
+    """Files may not grow past 64 KiB."""
+    resource = pytest.importorskip("resource", reason="not on this system")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_finds_no_room_is_an_error_and_leaves_the_old_file(tmp_path, small_disk):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(StorageError, match=r"cannot write .*file"), atomic_write(path) as file:
+        for _ in range(20):
+            file.write(b"new!" * 1000)
+    assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_new_file_is_not_seen_before_it_is_whole(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with atomic_write(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text("utf-8") == "old"
+    assert path.read_text("utf-8") == "new"
+
+
+def test_line_ends_and_other_scripts_are_written_as_they_are(tmp_path):
+    write_text(tmp_path / "file", "a\r\nb\rc\nж𝄞")
+    assert (tmp_path / "file").read_bytes() == "a\r\nb\rc\nж𝄞".encode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_others_may_read_what_the_users_umask_lets_them(tmp_path):
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            write_text(tmp_path / "file", "text")
+            assert os.umask(mask) == mask  # reading it has not changed it
+        finally:
+            os.umask(before)
+        assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_a_folder_that_is_a_file_is_an_error(tmp_path):
     write_text(tmp_path / "file", "")
     with pytest.raises(StorageError, match="cannot write"):

@@ -74,9 +74,8 @@ def test_both_scans_are_the_textbook_in_value_and_all_gradients(scan, sizes, see
     *arrays, weights = problem(*sizes, seed)
     value, gradients = textbook(*arrays, weights)
     singles = [jnp.float32(a) for a in arrays]
-    found, found_gradients = jax.value_and_grad(weighted(scan, [jnp.float32(w) for w in weights]), (0, 1, 2, 3))(
-        *singles
-    )
+    total = weighted(scan, [jnp.float32(w) for w in weights])
+    found, found_gradients = jax.jit(jax.value_and_grad(total, (0, 1, 2, 3)))(*singles)
     np.testing.assert_allclose(found, value, rtol=2e-4, atol=2e-4)
     for theirs, ours in zip(found_gradients, gradients, strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=2e-3, atol=2e-4)
@@ -96,13 +95,18 @@ def test_the_written_out_gradient_is_that_of_finite_differences():
 def test_bfloat16_stays_near_float32():
     # A product of 32 terms rounded to 8 bits is off by about 2^-9 sqrt(32) of its size; ten steps add up.
     *arrays, weights = problem(10, 4, 32)
-    singles = [jnp.float32(a * 0.2) for a in arrays]
+    gate_inputs, kernel, hidden, cell = (jnp.float32(a * 0.2) for a in arrays)
     weights = [jnp.float32(w) for w in weights]
-    exact = jax.grad(weighted(lstm_scan, weights), (0, 1))(*singles)
-    rounded = jax.grad(weighted(lstm_scan, weights, jnp.bfloat16), (0, 1))(*singles)
-    for a, b in zip(exact, rounded, strict=True):
-        assert np.linalg.norm(a - b) < 0.02 * np.linalg.norm(a)
-        assert not np.array_equal(a, b)
+
+    def computed(precision):
+        outputs, _ = lstm_scan(gate_inputs, kernel, LSTMState(hidden, cell), precision)
+        gradients = jax.grad(weighted(lstm_scan, weights, precision), (0, 1, 2, 3))
+        return outputs, *gradients(gate_inputs, kernel, hidden, cell)
+
+    for exact, rounded in zip(computed(jnp.float32), computed(jnp.bfloat16), strict=True):
+        assert rounded.dtype == jnp.float32
+        assert np.linalg.norm(exact - rounded) < 0.02 * np.linalg.norm(exact)
+        assert not np.array_equal(exact, rounded)
 
 
 def test_flax_computes_the_same_cell(numbers):
@@ -123,6 +127,21 @@ def test_an_open_forget_gate_and_a_shut_input_gate_carry_the_cell_unchanged(numb
     inputs = jnp.broadcast_to(gates, (T, B, 4 * H))
     _, last = lstm_scan(inputs, jnp.zeros((H, 4 * H)), LSTMState(jnp.zeros((B, H)), jnp.array(cell)))
     np.testing.assert_array_equal(last.cell, cell)
+
+
+def test_gates_stay_between_shut_and_open_however_hard_they_are_pushed(numbers):
+    # So a time step lets at most 1 onto the belt, and shows at most 1 of it; nothing overflows, not even a gradient.
+    T, B, H = 50, 4, 8
+    inputs = jnp.float32(numbers.normal(size=(T, B, 4 * H)) * 10.0 ** numbers.integers(0, 6, (T, 1, 1)))
+    kernel = jnp.float32(numbers.normal(size=(H, 4 * H)) * 30)
+
+    def total(inputs, kernel):
+        outputs, last = lstm_scan(inputs, kernel, LSTMState.zeros(B, H))
+        return outputs.sum() + last.cell.sum(), (outputs, last.cell)
+
+    gradients, (outputs, cell) = jax.grad(total, (0, 1), has_aux=True)(inputs, kernel)
+    assert np.abs(outputs).max() <= 1 and np.abs(cell).max() <= T
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @given(SIZES)

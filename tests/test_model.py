@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
+from charlstm.lstm import LSTMState, reference_scan
 from charlstm.model import (
     CharLSTM,
     cross_entropy,
@@ -95,17 +96,44 @@ def test_a_prediction_depends_on_no_later_character_and_on_no_other_stream(netwo
     assert not differs[:3].any() and not differs[:, [0, 2]].any()
 
 
-def test_no_gradient_flows_into_the_window_before(network, ids):
-    _, states = network(ids, zero_states(CONFIG, B))
+def plain_nats(tensors, ids, targets, states, masks):
+    """The mean loss as it is written down: no lookup table, no own gradients, the textbook's scan."""
+    inputs, total = tensors["embedding"][ids], 0.0
+    for layer, state in enumerate(states):
+        gates = inputs @ tensors[f"layers.{layer}.input_kernel"] + tensors[f"layers.{layer}.bias"][None, None]
+        inputs, _ = reference_scan(gates, tensors[f"layers.{layer}.recurrent_kernel"], state)
+        if masks is not None:
+            inputs = inputs * masks[layer][None]
+        total += inputs
+    logits = total @ tensors["head_kernel"] + tensors["head_bias"][None, None]
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1).mean()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("vocabulary_size", [7, 300], ids=["table first", "rows first"])
+def test_the_loss_and_all_its_gradients_are_those_of_the_plain_model(vocabulary_size, dropout):
+    config = ModelConfig(vocabulary_size, 2, 6, 4, dropout)
+    keys = jax.random.split(jax.random.key(4), 4)
+    network = CharLSTM(config, nnx.Rngs(0))
+    network.head_kernel[...] = jax.random.normal(keys[0], network.head_kernel.shape)
+    ids, targets = (jax.random.randint(key, (T, B), 0, vocabulary_size) for key in keys[1:3])
+    states = tuple(LSTMState(*jax.random.normal(keys[3], (2, B, 6))) for _ in range(2))
+    masks = dropout_masks(jax.random.key(5), jnp.arange(B), config)
+    assert (masks is None) == (dropout == 0)
     definition, params = nnx.split(network, nnx.Param)
 
-    def loss(params, states):
-        return nnx.merge(definition, params)(ids, states)[0].sum()
+    def nats(params, states):
+        return cross_entropy(nnx.merge(definition, params)(ids, states, masks)[0], targets).mean()
 
-    with_constant = jax.grad(loss)(params, jax.lax.stop_gradient(states))
-    as_argument = jax.grad(loss)(params, states)
-    for a, b in zip(jax.tree.leaves(with_constant), jax.tree.leaves(as_argument), strict=True):
-        np.testing.assert_array_equal(a, b)
+    loss, (gradient, by_states) = jax.jit(jax.value_and_grad(nats, (0, 1)))(params, states)
+    expected, (plain_gradient, plain_by_states) = jax.jit(
+        jax.value_and_grad(lambda tensors, states: plain_nats(tensors, ids, targets, states, masks), (0, 1))
+    )(to_tensors(params), states)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    for name, tensor in to_tensors(gradient).items():
+        np.testing.assert_allclose(tensor, plain_gradient[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    for a, b in zip(jax.tree.leaves(by_states), jax.tree.leaves(plain_by_states), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_a_new_model_hesitates_evenly_among_all_characters(ids):

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,33 @@ def test_a_billion_characters_sum_without_drift():
     score = tally.score()
     assert score.characters == 1_024_000_000
     assert math.isclose(score.loss, float(np.float32(512 * 1.1)) / 512, rel_tol=1e-12)
+
+
+BLOCKS = st.lists(st.tuples(st.integers(1, 600), st.floats(0.01, 8)), min_size=2, max_size=30)
+
+
+@given(BLOCKS, st.integers(1, 29))
+def test_sums_and_standard_error_are_those_of_the_formula_however_blocks_arrive(blocks, cut):
+    """Cochran's ratio estimator, written out; blocks without characters are none."""
+    characters = np.array([n for n, _ in blocks])
+    nats = np.array([n * loss for n, loss in blocks])
+    tally = Tally()
+    tally.add(nats[:cut], characters[:cut], 5)
+    tally.add(np.zeros(3), np.zeros(3), 0)
+    tally.add(nats[cut:], characters[cut:], 6)
+    score = tally.score()
+
+    loss = sum(nats) / sum(characters)
+    squares = sum((x - loss * n) ** 2 for n, x in zip(characters, nats, strict=True))
+    error = math.sqrt(squares / (len(blocks) - 1) * len(blocks)) / sum(characters)
+    assert (score.characters, score.size, tally.characters) == (sum(characters), 11, sum(characters))
+    assert score.loss == pytest.approx(loss)
+    # The sums of squares cancel where all blocks are alike: seven digits of the loss is what is left.
+    assert score.standard_error == pytest.approx(error, rel=1e-6, abs=1e-6 * loss)
+
+
+def test_a_hopeless_model_has_a_perplexity_that_is_a_number():
+    assert math.isfinite(Score(1e9, 1, 1).perplexity)
 
 
 def test_the_standard_error_is_that_of_repeated_experiments(numbers):

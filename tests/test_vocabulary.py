@@ -37,6 +37,18 @@ def test_growing_keeps_every_id_and_adds_what_was_missing(old, new):
     assert set(grown.symbols) == set(old) | set(new) and len(grown) == len(set(grown.symbols))
 
 
+def test_ids_follow_the_code_points():
+    vocabulary = Vocabulary.of_characters("b𝄞a\nb")
+    assert vocabulary.symbols == "\nab𝄞"
+    assert list(vocabulary.encode("𝄞a\nb")) == [3, 1, 0, 2]
+
+
+@given(TEXT, TEXT)
+def test_what_was_encoded_before_growing_is_decoded_after(old, new):
+    before = Vocabulary.of_characters(old)
+    assert before.grow(Vocabulary.of_characters(new)).decode(before.encode(old)) == old
+
+
 @given(st.binary(min_size=1))
 def test_bytes_are_symbols_of_their_own(data):
     vocabulary = Vocabulary.of_bytes()
@@ -58,7 +70,38 @@ def test_an_unknown_character_is_named_with_its_code_point():
     assert vocabulary.keep_known("aжb") == "ab"
 
 
-@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"unit": "word", "symbols": "ab"}', '{"unit": "character"}'])
+def test_each_unknown_character_is_named_once_and_many_are_cut_short():
+    vocabulary = Vocabulary.of_characters("ab")
+    with pytest.raises(VocabularyError) as two:
+        vocabulary.encode("xayxbyx")
+    assert two.value.message.startswith("'x' (U+0078), 'y' (U+0079) are not among")
+    with pytest.raises(VocabularyError) as many:
+        vocabulary.encode("cdefghijkl")
+    assert many.value.message.count("U+") == 8 and "..." in many.value.message
+
+
+@given(TEXT, TEXT)
+def test_what_is_kept_of_a_text_is_what_can_be_encoded(known, text):
+    vocabulary = Vocabulary.of_characters(known)
+    kept = vocabulary.keep_known(text)
+    assert vocabulary.decode(vocabulary.encode(kept)) == kept == "".join(c for c in text if c in known)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "[]",
+        "{}",
+        pytest.param("[" * 100_000, id="nested too deep"),
+        '{"unit": "character"}',
+        '{"unit": "word", "symbols": "ab"}',
+        '{"unit": "character", "symbols": ""}',
+        '{"unit": "character", "symbols": "aba"}',
+        '{"unit": "character", "symbols": ["a", "b"]}',
+        '{"unit": "byte", "symbols": "ab"}',
+    ],
+)
 def test_damaged_json_is_an_error_that_names_the_file(damaged):
     with pytest.raises(RunError, match=r"vocabulary\.json"):
         Vocabulary.from_json(damaged, "vocabulary.json")
