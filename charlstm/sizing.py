@@ -188,14 +188,16 @@ def measure_machine(streams: int, hidden_size: int | None = None, wish: str = "a
         for precision in precisions
         if wish in ("auto", precision)
     }
-    best = dict.fromkeys(chains, math.inf)
+    best: dict[Precision, float] = dict.fromkeys(chains, math.inf)
     for attempt in range(tries + 1):  # taking turns, so that what else the machine does meets both
         for precision, run in chains.items():
             began = time.perf_counter()
             run(*arrays).block_until_ready()
             if attempt:  # the first one compiles
                 best[precision] = min(best[precision], time.perf_counter() - began)
-    speeds = {precision: length * 2 * streams * 4 * units**2 / seconds for precision, seconds in best.items()}
+    speeds: dict[Precision, float] = {
+        precision: length * 2 * streams * 4 * units**2 / seconds for precision, seconds in best.items()
+    }
     if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
         del speeds["bfloat16"]
     return Machine(*max(speeds.items(), key=lambda item: item[1]))

@@ -232,7 +232,9 @@ def test_a_markov_source_is_learned_down_to_its_entropy_and_not_below(make_run, 
     for t in range(2, length):
         ids[t] = min(2, np.searchsorted(bounds[ids[t - 2], ids[t - 1]], uniform[t]))
     source = Corpus(ids, Vocabulary.of_characters("abc"), "markov")
-    run = make_run("markov", source, dropout=0.0, hidden_size=16, steps=500, batch_size=16, sequence_length=32)
+    run = make_run(
+        "markov", source, dropout=0.0, hidden_size=16, steps=500, learning_rate=2e-2, batch_size=16, sequence_length=32
+    )
     _, finished = trained(run, source)
     assert finished.best
 
@@ -244,4 +246,4 @@ def test_a_markov_source_is_learned_down_to_its_entropy_and_not_below(make_run, 
     # five times sqrt(2 x 0.005 / 12,000) nats.
     for report in run.read_metrics():
         assert report["validation_loss"] is None or report["validation_loss"] > own - 0.005
-    assert finished.best.loss < own + 0.02
+    assert finished.best.loss < own + 0.01
