@@ -5,9 +5,10 @@ The numbers below were tuned on slices of training parts; what else was tried: t
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
@@ -182,10 +183,9 @@ def measure_machine(streams: int, hidden_size: int | None = None, wish: str = "a
         return jax.lax.fori_loop(0, length, link, hidden)
 
     arrays = jnp.ones((streams, units)), jnp.ones((units, 4 * units)) / units
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    chains = {
+    chains: dict[Precision, Callable[..., jax.Array]] = {
         precision: jax.jit(partial(chain, precision=jnp.dtype(precision)))
-        for precision in precisions
+        for precision in get_args(Precision)
         if wish in ("auto", precision)
     }
     best: dict[Precision, float] = dict.fromkeys(chains, math.inf)

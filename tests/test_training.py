@@ -195,6 +195,14 @@ def test_patience_ends_a_run_that_no_longer_improves(make_run, corpus):
     assert finished.best_step == validated[0] and finished.step == validated[2] < 400
 
 
+def test_minutes_end_where_the_rate_reaches_zero_and_steps_are_their_limit(make_run, corpus):
+    reports, finished = trained(make_run("timed", minutes=0.02, steps=10**6), corpus)
+    assert finished.reason == "done" and finished.step == reports[-1].step < 10**6
+    rates = [report.learning_rate for report in reports]
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.1 * rates[0]
+    assert trained(make_run("limited", minutes=60.0), corpus)[1].step == 20
+
+
 def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, corpus):
     with pytest.raises(TrainingError, match=r"became (nan|inf)") as caught:
         trained(make_run(learning_rate=1e12, clip=1e12, optimizer="adamw"), corpus)
