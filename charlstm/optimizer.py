@@ -37,7 +37,7 @@ class Schedule:
         if self.total <= self.anchor:
             return 1.0
         share = (step - self.anchor) / (self.total - self.anchor)
-        return self.progress + (1 - self.progress) * min(1.0, share)
+        return self.progress + (1 - self.progress) * min(1.0, max(0.0, share))
 
     def rate(self, step: int) -> float:
         """The learning rate of the step number `step`, counted from 0."""

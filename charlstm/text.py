@@ -57,7 +57,8 @@ def text_encoding(name: str) -> str:
     """
     try:
         info = codecs.lookup(name)
-        b"".decode(info.name)  # codecs that are no text encodings, such as base64, refuse
+        if not getattr(info, "_is_text_encoding", True):  # such as base64
+            raise LookupError(name)
     except (LookupError, ValueError):
         raise ConfigError(f"--encoding {name} is not a text encoding that Python knows", "try utf-8") from None
     return info.name

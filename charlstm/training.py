@@ -173,15 +173,15 @@ def train(
     stepper = Stepper(model, config, windows, state)
     del state  # its buffers are donated to the first step
     interval = last_save = clock.elapsed()
-    if not config.minutes:
+    if not journal.schedule.total:
         _plan(journal, config.steps, windows, validation_ids)
 
     while not (reason := _reason_to_end(journal, config, stop)):
         journal.step += stepper.dispatch(journal.step, journal.steps_until_due(), journal.schedule)
         if clock.estimate_due:
             journal.add_losses(*stepper.collect(0))
-            affordable = clock.steps_in_budget(journal.step)
-            _plan(journal, affordable and min(affordable, config.steps), windows, validation_ids)
+            if affordable := clock.steps_in_budget(journal.step):
+                _plan(journal, min(affordable, config.steps), windows, validation_ids)
         journal.add_losses(*stepper.collect(1))
         yield clock.progress(journal.step, journal.schedule.total)
 
@@ -241,11 +241,10 @@ def _begin(run: Run, params: nnx.State | None, resume: bool) -> tuple[TrainState
     return state, journal
 
 
-def _plan(journal: Journal, total: int | None, windows: Windows, validation_ids: np.ndarray) -> None:
-    """Set the number of steps, where it is known, and from it how often to report and to validate."""
-    if total and total != journal.schedule.total:
+def _plan(journal: Journal, total: int, windows: Windows, validation_ids: np.ndarray) -> None:
+    """Set the number of steps, and from it how often to report and to validate."""
+    if total != journal.schedule.total:
         journal.schedule = journal.schedule.replan(journal.step, total)
-    if total and not journal.cadence:
         journal.cadence = Cadence.of(total, windows.characters_per_step, len(validation_ids))
 
 

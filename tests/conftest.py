@@ -74,7 +74,7 @@ def make_run(tmp_path: Path, corpus: Corpus):
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Run:
     """A finished run that knows the short text well; look, do not touch."""
-    run = small_run(tmp_path_factory.mktemp("trained") / "run", corpus, hidden_size=24, steps=200, learning_rate=2e-2)
+    run = small_run(tmp_path_factory.mktemp("trained") / "run", corpus, hidden_size=16, steps=120, learning_rate=3e-2)
     for _ in train(run, corpus):
         pass
     return run

@@ -60,9 +60,9 @@ def test_every_stream_reads_the_whole_ring_in_turn(shape):
 
 
 def test_places_far_into_a_long_run_are_exact():
-    windows = Windows(np.arange(251, dtype=np.uint8), 3, 4)
-    inputs, _ = windows.window(10**12)
-    assert inputs[:, 0].tolist() == [(4 * 10**12 + t) % 250 for t in range(4)] and inputs.dtype == np.uint8
+    windows = Windows(np.arange(252, dtype=np.uint8), 3, 4)
+    inputs, _ = windows.window(10**12 + 7)
+    assert inputs[:, 0].tolist() == [(4 * (10**12 + 7) + t) % 251 for t in range(4)] and inputs.dtype == np.uint8
 
 
 def test_a_dispatch_holds_the_windows_of_its_steps_and_nothing_behind():

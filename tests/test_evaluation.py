@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig
 from charlstm.evaluation import Layout, evaluate, evaluate_windows
 from charlstm.model import CharLSTM, cross_entropy, zero_states
+from charlstm.runs import load_weights
 from charlstm.vocabulary import Vocabulary
 
 MODEL = ModelConfig(5, 1, 8, 4, 0.0)
@@ -69,12 +70,16 @@ def test_one_reader_is_the_naive_loop(params, numbers, length):
     assert score.size == len("".join(VOCABULARY.symbols[i] for i in ids[1:]).encode())
 
 
-def test_many_readers_agree_with_one(params, numbers):
-    ids = numbers.integers(0, 5, 60_000).astype(np.uint8)
-    one, many = (evaluate(MODEL, params, ids, VOCABULARY, streams) for streams in (1, None))
+def test_many_readers_agree_with_one(trained_run, corpus):
+    # A trained model remembers more than a fresh one: which line of the verse it is in, over 75 characters.
+    weights = load_weights(trained_run.path)
+    ids = np.tile(corpus.ids, 80)
+    one, many = (
+        evaluate(weights.config.model, weights.params, ids, weights.vocabulary, streams) for streams in (1, None)
+    )
     assert Layout.of(len(ids) - 1, None).streams > 8
     assert one.characters == many.characters and one.size == many.size
-    assert abs(one.loss - many.loss) < 0.0005
+    assert one.loss < 0.5 and abs(one.loss - many.loss) < 0.0005
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 5000])

@@ -65,6 +65,7 @@ def test_the_new_file_is_not_seen_before_it_is_whole(tmp_path):
         file.write(b"new")
         file.flush()
         assert path.read_text("utf-8") == "old"
+        assert len(list(tmp_path.iterdir())) == 2  # a neighbour: only within one file system is replacing one step
     assert path.read_text("utf-8") == "new"
 
 

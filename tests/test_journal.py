@@ -45,9 +45,11 @@ def test_a_journal_survives_its_json(loss, step):
 
 def test_the_best_validation_is_remembered_and_the_others_counted():
     book = Journal(Schedule(1e-3, 1, 100), Cadence(1, 1, 10))
-    verdicts = [book.is_best(Score(nats, 1, 1)) for nats in (3.0, 2.0, 2.5, 2.1, 1.9)]
-    assert verdicts == [True, True, False, False, True]
-    assert book.best and book.best.loss == 1.9 and book.validations_since_best == 0
+    seen = []
+    for book.step, nats in enumerate((3.0, 2.0, 2.5, 2.1, 1.9)):
+        seen.append((book.is_best(Score(nats, 1, 1)), book.best_step, book.validations_since_best))
+    assert seen == [(True, 0, 0), (True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 4, 0)]
+    assert book.best and book.best.loss == 1.9
 
 
 def test_a_loss_that_is_not_known_yet_survives_its_json():
@@ -129,15 +131,35 @@ def test_a_run_at_a_steady_pace_ends_with_its_budget(pace, compiling, seconds):
     assert seconds - 2 * pace <= now <= max(seconds, compiling) + 3 * pace
 
 
+FASTER = pytest.mark.xfail(strict=True, reason="the mean pace lags behind: the run ends at 90% of its time")
+
+
+@pytest.mark.parametrize("slowdown", [pytest.param(0.5, marks=FASTER), 0.8, 1.25, 2.0])
+def test_a_machine_that_changes_its_pace_ends_in_time_all_the_same(monkeypatch, slowdown):
+    now = 0.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    clock = Clock(0.0, 100.0)
+    step, total, asked = 1, 10**9, 0
+    while step < total:
+        if clock.estimate_due:
+            asked += 1
+            total = clock.steps_in_budget(step) or total
+        now += 0.05 if now < 60 else 0.05 * slowdown
+        step += 1
+    assert now == pytest.approx(100, rel=0.05)
+    assert asked < 10  # each waits for the device
+
+
 def test_without_a_budget_a_clock_plans_no_steps(monkeypatch):
     now = 0.0
     monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
     clock = Clock(0.0, None)
-    assert clock.steps_in_budget(1) is None and not clock.estimate_due
-    now = 10.0
+    now = 5.0  # compiling, which says nothing about the pace
+    assert clock.estimate_due and clock.steps_in_budget(1) is None and not clock.estimate_due
+    now = 15.0
     assert clock.steps_in_budget(11) is None
     progress = clock.progress(11, 31)
-    assert progress.fraction == pytest.approx(10 / 30) and progress.seconds_left == pytest.approx(20.0)
+    assert progress.fraction == pytest.approx(15 / 35) and progress.seconds_left == pytest.approx(20.0)
 
 
 def test_progress_never_exceeds_the_whole(monkeypatch):

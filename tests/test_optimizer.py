@@ -39,6 +39,7 @@ def test_replanning_bends_the_fall_without_a_jump(plans):
         schedule = schedule.replan(step, step + more)
         assert schedule.rate(step) == pytest.approx(before.rate(step))
         assert schedule.rate(step + more) == pytest.approx(0)
+        assert all(0 <= schedule.rate(at) <= 1 for at in range(step + more + 5))
 
 
 def test_without_an_end_in_sight_the_rate_stays():

@@ -1,13 +1,17 @@
 """The run directory: what comes back is what was saved, or an error."""
 
+import errno
 import json
 import os
+import shutil
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from charlstm.errors import RunError
+from charlstm.errors import RunError, StorageError
 from charlstm.model import initial_parameters, to_tensors
 from charlstm.runs import create_run, free_name, load_weights, newest_run, open_run
 from charlstm.training import initial_state
@@ -28,6 +32,14 @@ def test_weights_come_back_as_they_were_with_all_that_belongs_to_them(run):
     for name, tensor in to_tensors(weights.params).items():
         np.testing.assert_array_equal(tensor, saved[name])
     assert weights.config == run.config and weights.vocabulary == run.vocabulary
+
+
+def test_the_weights_file_alone_is_enough(run, tmp_path):
+    alone = shutil.move(run.weights_path, tmp_path / "alone.safetensors")
+    shutil.rmtree(run.path)
+    weights = load_weights(alone)
+    assert weights.config == run.config and weights.vocabulary == run.vocabulary
+    assert to_tensors(weights.params).keys() == to_tensors(initial_parameters(run.config.model, 5)).keys()
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(run):
@@ -54,6 +66,46 @@ def test_a_changed_byte_anywhere_is_noticed(run, name, place):
             load_weights(path)
         else:
             run.load_checkpoint(initial_state(run.config.model, run.config.training))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'seed\\": 0', b'seed\\": 1'), (b"symbols", b"symbolz"), (b'"head_bias"', b'"head_biaz"')],
+    ids=["a setting", "the vocabulary", "a name"],
+)
+def test_an_edited_header_is_noticed_though_it_is_still_sound(run, old, new):
+    data = run.weights_path.read_bytes()
+    assert old in data
+    run.weights_path.write_bytes(data.replace(old, new))
+    with pytest.raises(RunError, match="SHA-256"):
+        load_weights(run.path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_a_safetensors_file_of_another_program_is_refused(tmp_path, metadata):
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": np.zeros((3, 4), np.float32)}, path, metadata)
+    with pytest.raises(RunError, match=r"model\.safetensors is not a weights file of charlstm"):
+        load_weights(path)
+
+
+def test_weights_of_a_newer_format_are_refused_by_its_number(run):
+    newer = replace(run, config=replace(run.config, format=2))
+    newer.save_weights(initial_parameters(run.config.model, 5))
+    with pytest.raises(RunError, match="is of format 2, but this program reads format 1"):
+        load_weights(run.path)
+
+
+def test_a_save_that_fails_leaves_the_checkpoint_before_it_whole(run, monkeypatch):
+    state = initial_state(run.config.model, run.config.training)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError):
+        run.save_checkpoint(state, {"step": 4})
+    assert run.load_checkpoint(state)[1] == {"step": 3}
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])

@@ -22,7 +22,7 @@ def test_a_billion_characters_sum_without_drift():
     tally = Tally()
     block = np.full(1000, 512 * 1.1, np.float32)
     for _ in range(2000):
-        tally.add(block, np.full(1000, 512), 512_000)
+        tally.add(block, np.full(1000, 512, np.float32), 512_000)
     score = tally.score()
     assert score.characters == 1_024_000_000
     assert math.isclose(score.loss, float(np.float32(512 * 1.1)) / 512, rel_tol=1e-12)

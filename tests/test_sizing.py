@@ -27,6 +27,13 @@ def test_every_text_time_and_machine_gets_a_run_that_can_be_made(characters, min
     assert 0 <= found.model.dropout < 1 and training.minutes == minutes
 
 
+@given(st.integers(10**7, 10**9), st.floats(0.5, 10_000), st.sampled_from([1, 2, 3, 8, 64]))
+@settings(max_examples=50)
+def test_where_the_text_is_long_every_device_has_its_streams(characters, minutes, devices):
+    batch_size = fitted(Wishes(minutes=minutes), characters, devices).training.batch_size
+    assert batch_size % devices == 0 and batch_size >= 4 * devices
+
+
 @given(st.integers(100_000, 10**8))
 @settings(max_examples=30)
 def test_more_time_never_makes_a_smaller_model(characters):

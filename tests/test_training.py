@@ -195,14 +195,27 @@ def test_patience_ends_a_run_that_no_longer_improves(make_run, corpus):
     assert finished.best_step == validated[0] and finished.step == validated[2] < 400
 
 
-def test_minutes_end_where_the_rate_reaches_zero_and_steps_are_their_limit(make_run, corpus, monkeypatch):
-    clock = itertools.count(0.0, 0.005)  # whoever looks at it finds it 5 ms later: as fast on any machine
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
-    reports, finished = trained(make_run("timed", minutes=0.02, steps=10**6), corpus)
-    assert finished.reason == "done" and 100 < finished.step == reports[-1].step < 10**6
+@pytest.fixture
+def even_clock(monkeypatch):
+    """Whoever looks at the clock finds it 5 ms later: every machine is as fast as any other."""
+    times = itertools.count(0.0, 0.005)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(times))
+
+
+@pytest.mark.usefixtures("even_clock")
+def test_minutes_end_where_the_rate_reaches_zero(make_run, corpus):
+    reports, finished = trained(make_run(minutes=0.1, steps=10**6, hidden_size=8), corpus)
+    assert finished.reason == "done" and 20 < finished.step == reports[-1].step < 10**6
     rates = [report.learning_rate for report in reports]
     assert rates == sorted(rates, reverse=True) and max(rates) <= 5e-3 and rates[-1] < 0.1 * rates[0]
-    assert trained(make_run("limited", minutes=60.0), corpus)[1].step == 20
+
+
+@pytest.mark.usefixtures("even_clock")
+@pytest.mark.parametrize("steps", [1, 2, 20, 300])
+def test_no_step_is_made_beyond_the_limit_however_many_minutes_are_left(make_run, corpus, steps):
+    reports, finished = trained(make_run(minutes=1.0, steps=steps), corpus)
+    assert finished.reason == "done" and finished.step == steps and finished.best
+    assert steps < 20 or reports[-1].learning_rate < 0.1 * 5e-3
 
 
 def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, corpus):

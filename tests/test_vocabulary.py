@@ -61,6 +61,7 @@ def test_bytes_are_symbols_of_their_own(data):
 def test_a_prompt_in_a_vocabulary_of_bytes_is_its_utf_8():
     vocabulary = Vocabulary.of_bytes()
     assert vocabulary.to_bytes(vocabulary.symbols_of("ж")) == "ж".encode()
+    assert vocabulary.to_bytes(vocabulary.symbols_of("\udcff")) == b"\xff"  # how Python hands over such an argument
 
 
 def test_an_unknown_character_is_named_with_its_code_point():
