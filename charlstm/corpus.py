@@ -6,6 +6,7 @@ that is keyed by content, so that a large text is encoded once and an edited one
 N: characters (or bytes) of the text.  V: size of the vocabulary.
 """
 
+import codecs
 import hashlib
 import json
 import os
@@ -117,7 +118,7 @@ def open_corpus(
             skipped += left_out
         total = out.tell() // np.dtype(vocabulary.id_type).itemsize
     try:
-        _require_two(total, files)
+        _require_two(total, files, skipped)
         if fingerprint_of(files) != fingerprint:
             raise CorpusError(f"{files[0]} changed while it was being read", "run the command again")
     except CorpusError:
@@ -189,6 +190,8 @@ def _forget_unused(folder: Path) -> None:
 
 def _spool_stdin() -> Path:
     """Standard input as a file of the cache, named by its content so that resuming finds it again."""
+    if sys.stdin is None:  # closed by the shell
+        raise CorpusError("there is no standard input to read", "name a file instead of `-`")
     folder = cache_folder("stdin")
     digest = hashlib.sha256()
     spool = folder / f"{os.getpid()}.part"
@@ -203,13 +206,14 @@ def _spool_stdin() -> Path:
 
 
 def _texts_in(folder: Path) -> list[Path]:
-    """The text files below `folder`, sorted: not hidden, no NUL byte near the start."""
+    """The text files below `folder`, sorted: not hidden, no NUL byte near the start unless they begin as UTF-16."""
     texts = []
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.is_file() and path.stat().st_size:
             with opened(path) as file:
-                if b"\0" not in file.read(8192):
+                start = file.read(8192)
+                if b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                     texts.append(path)
     if not texts:
         raise CorpusError(f"the folder {folder} holds no text files")
@@ -243,8 +247,10 @@ def _encode(
         yield ids.astype(vocabulary.id_type), len(points) - len(ids)
 
 
-def _require_two(characters: int, files: Sequence[Path]) -> None:
+def _require_two(characters: int, files: Sequence[Path], skipped: int = 0) -> None:
     if characters < 2:
         names = ", ".join(map(str, files))
-        what = "is empty" if characters == 0 else "holds a single known character"
+        known = "known " if skipped else ""
+        empty = "holds no known character" if skipped else "is empty"
+        what = f"holds a single {known}character" if characters else empty
         raise CorpusError(f"{names} {what}", "a model learns what follows what: give it at least two characters")

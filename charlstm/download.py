@@ -1,5 +1,6 @@
 """Named corpora: the bundled one, two that come with every Python, and public ones fetched once and verified."""
 
+import os
 import sysconfig
 import zipfile
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
     import requests
 
     pooch.get_logger().setLevel("ERROR")
-    packed = place.with_suffix(".download")
+    packed = place.with_suffix(f".{os.getpid()}.download")  # another process may be fetching the same
     downloader: Any = pooch.HTTPDownloader(progressbar=_Bar(corpus, progress), timeout=30)  # pyright: ignore
     try:
         pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=downloader)
@@ -148,7 +149,8 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
         else:
             packed.replace(place)
     except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        reason = "what came has another SHA-256" if "hash" in str(error) else str(error)
+        mismatch = isinstance(error, ValueError) and "hash of downloaded file" in str(error)
+        reason = "what came has another SHA-256" if mismatch else str(error)
         raise DownloadError(
             f"cannot fetch {corpus.name} from {corpus.url}: {reason}",
             "try again later, or fetch the file by hand and train on it",
@@ -162,19 +164,20 @@ class _Bar:
 
     def __init__(self, corpus: NamedCorpus, progress: Progress | None) -> None:
         self.corpus, self.progress = corpus, progress
-        self.total = corpus.download_size
+        self.size = corpus.download_size
+        self.total = 0  # pooch sets it to Content-Length, which is missing or another size where a server packs
         self.done = 0
 
     def update(self, count: int) -> None:
         self.done += count  # the size of a chunk, even where the last one is shorter
-        if self.done >= self.corpus.download_size + count:
-            raise ValueError(f"more than the {self.corpus.download_size:,} bytes that it should have came")
+        if self.done - count > self.size:
+            raise ValueError(f"more than the {self.size:,} bytes that it should have came")
         if self.progress:
-            self.progress(self.corpus.name, min(self.done, self.total), self.total)
+            self.progress(self.corpus.name, min(self.done, self.size), self.size)
 
     def reset(self) -> None:
-        """pooch calls this at the end and then updates by the whole size, to fill bars that were estimates."""
-        self.done = 0
+        """pooch calls this at the end and then updates by `total`, to fill bars that were estimates."""
+        self.done = self.size - self.total
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -50,7 +50,6 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
-        # Only our own write errors become StorageErrors; what the block raises of its own passes through.
         with storage_errors(path), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()

@@ -130,7 +130,8 @@ class Clock:
         self._seconds = seconds
         self._marks = [share * seconds for share in self._MILESTONES if share * seconds > elapsed] if seconds else []
         self._base: tuple[float, int] | None = None  # when steps began to be made after compiling, and at which step
-        self._paused = self._longest_pause = 0.0
+        self._mark = 0.0, 0  # when the last estimate was made, and at which step
+        self._paused = self._longest_pause = 0.0  # the former since the last estimate
 
     def elapsed(self) -> float:
         """Seconds since the run began, less the time between its sittings."""
@@ -147,15 +148,16 @@ class Clock:
         return self._base is None or (bool(self._marks) and self.elapsed() >= self._marks[0])
 
     def steps_in_budget(self, step: int) -> int | None:
-        """How many steps, in all, fill the budget at the speed so far; None without a budget or an estimate."""
+        """How many steps, in all, fill the budget at the speed since the last estimate; None if there is none."""
         now = self.elapsed()
         if self._base is None:  # the first step carried the compilation: count from here
-            self._base = now, step
-        since, first = self._base
+            self._base = self._mark = now, step
+        since, first = self._mark
         if self._seconds is None or step <= first:
             return None
         self._marks = [mark for mark in self._marks if mark > now]
         pace = (now - since - self._paused) / (step - first)
+        self._mark, self._paused = (now, step), 0.0
         return step + max(1, int((self._seconds - now - 1.2 * self._longest_pause) / pace))
 
     def progress(self, step: int, total: int) -> Progress:

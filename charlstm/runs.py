@@ -179,8 +179,6 @@ def load_weights(path: Path) -> Weights:
             raise RunError(f"{path} has no weights yet", "weights are saved from the first validation on")
         raise RunError(f"there is no run or weights file at {path}", "`charlstm train --run DIR` makes one")
     tensors, header = _load(file)
-    if not {"config", "vocabulary"} <= set(header):
-        raise RunError(f"{file} is not a weights file of charlstm", "name a run directory or its weights.safetensors")
     config = _config_from(header["config"], str(file))
     vocabulary = Vocabulary.from_json(header["vocabulary"], str(file))
     _check_size(config, vocabulary, str(file))
@@ -252,6 +250,8 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise RunError(f"cannot read {path}: {error}", "the file is damaged or is not a safetensors file") from error
     digest = header.pop("sha256", None)
+    if digest is None:
+        raise RunError(f"{path} is not a weights file of charlstm", "name a run directory or its weights.safetensors")
     if digest != _digest(tensors, header):
         raise RunError(f"{path} is damaged or was changed: its SHA-256 does not match", "use a copy, or train again")
     return tensors, header

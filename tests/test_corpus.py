@@ -88,6 +88,25 @@ def test_standard_input_is_found_again_by_its_content(monkeypatch):
     assert found[0] == found[2] and found[0].read_bytes() == b"from a pipe" and found[1].read_bytes() == b"another"
 
 
+def test_a_closed_standard_input_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
+    with pytest.raises(CorpusError, match="no standard input"):
+        locate(["-"])
+
+
+def test_utf_16_in_a_folder_is_text(tmp_path):
+    path = written(tmp_path / "wide.txt", "wide", "utf-16")
+    assert locate([str(tmp_path)]) == [path]
+
+
+@pytest.mark.parametrize(
+    ("known", "message"), [("xyz", "holds no known character"), ("axyz", "a single known character")]
+)
+def test_a_text_without_two_known_characters_says_so(tmp_path, known, message):
+    with pytest.raises(CorpusError, match=message):
+        open_corpus([written(tmp_path / "text", "abc")], vocabulary=Vocabulary.of_characters(known), unknown="skip")
+
+
 def test_lasting_names_find_the_same_text_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     written(tmp_path / "here" / "text.txt", "in a file, ")
@@ -121,7 +140,7 @@ def test_another_encoding_can_be_named(tmp_path):
     assert text_of(open_corpus([written(tmp_path / "old.txt", "Größe", "latin-1")], encoding="latin-1")) == "Größe"
     path = written(tmp_path / "same", "é")
     assert text_of(open_corpus([path], encoding="latin-1")) == "Ã©"
-    with pytest.raises(CorpusError, match="single known character"):
+    with pytest.raises(CorpusError, match="holds a single character"):
         open_corpus([path])
     with pytest.raises(ConfigError, match="klingon"):
         open_corpus([tmp_path / "old.txt"], encoding="klingon")
@@ -219,7 +238,7 @@ def test_a_wrong_encoding_is_an_error_with_the_offset_of_the_byte(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "is empty"), (b"a", "single known character"), (b"abc\0d", "character 4 is a NUL")]
+    ("content", "message"), [(b"", "is empty"), (b"a", "holds a single character"), (b"abc\0d", "character 4 is a NUL")]
 )
 def test_what_is_no_text_is_refused(tmp_path, content, message):
     path = tmp_path / "no.txt"

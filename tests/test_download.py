@@ -78,7 +78,6 @@ def test_a_text_is_fetched_once_and_progress_is_told(monkeypatch, server):
     assert told[-1] == ("dickens", len(TEXT), len(TEXT))
 
 
-@pytest.mark.xfail(strict=True, reason="the size is taken from Content-Length, which need not be that of the text")
 @pytest.mark.parametrize("packed", [True, False], ids=["compressed on the way", "without a length"])
 def test_progress_is_out_of_the_known_size_whatever_the_server_says(monkeypatch, server, packed):
     name, told = named(monkeypatch, server, TEXT), []
