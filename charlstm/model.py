@@ -104,23 +104,25 @@ class CharLSTM(nnx.Module):
         table_first = ids.size * V * columns + 3 * V * E * columns
         rows_first = ids.size * V * E + 3 * ids.size * E * columns
         if table_first <= rows_first:
-            return look_up(self.gate_table(), ids)
-        return project(look_up(embedding, ids), kernel, precision) + layer.bias[...][None, None]
+            return look_up(self.gate_table(), ids, precision)
+        return project(look_up(embedding, ids, precision), kernel, precision) + layer.bias[...][None, None]
 
 
-@jax.custom_vjp
-def look_up(table: Float[Array, "V D"], ids: Integer[Array, "T B"]) -> Float[Array, "T B D"]:
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def look_up(
+    table: Float[Array, "V D"], ids: Integer[Array, "T B"], precision: DTypeLike = jnp.float32
+) -> Float[Array, "T B D"]:
     """`table[ids]`. Its gradient is a product with one-hot rows: a scatter-add is serial on a CPU."""
     return table[ids]
 
 
-def _look_up_backward(kept: tuple[Array, int], d_rows: Array) -> tuple[Array, None]:
+def _look_up_backward(precision: DTypeLike, kept: tuple[Array, int], d_rows: Array) -> tuple[Array, None]:
     ids, size = kept
-    hot = jax.nn.one_hot(ids.reshape(-1), size, dtype=d_rows.dtype)
-    return hot.T @ d_rows.reshape(-1, d_rows.shape[-1]), None
+    hot = jax.nn.one_hot(ids.reshape(-1), size, axis=0)
+    return product(hot, d_rows.reshape(-1, d_rows.shape[-1]), precision), None
 
 
-look_up.defvjp(lambda table, ids: (table[ids], (ids, table.shape[0])), _look_up_backward)
+look_up.defvjp(lambda table, ids, precision: (table[ids], (ids, table.shape[0])), _look_up_backward)
 
 
 @jax.custom_vjp

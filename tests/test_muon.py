@@ -19,6 +19,13 @@ def test_orthogonal_keeps_directions_and_evens_out_their_strengths(numbers, shap
     assert (np.diag(strengths) > 0.5).all() and (np.diag(strengths) < 1.3).all()
 
 
+def test_strengths_from_a_hundredth_on_come_close_to_one(numbers):
+    u, v = (np.linalg.qr(numbers.normal(size=(30, 30)))[0] for _ in range(2))
+    strengths = np.geomspace(0.01, 0.5, 30) / np.linalg.norm(np.geomspace(0.01, 0.5, 30))
+    found = np.diag(u.T @ np.asarray(orthogonal(jnp.float32(u * strengths @ v.T))) @ v)
+    assert (np.abs(found[strengths >= 0.01] - 1) < 0.28).all() and (found[strengths < 0.01] > 0.5).all()
+
+
 def test_a_zero_gradient_moves_nothing():
     assert not np.asarray(orthogonal(jnp.zeros((4, 4)))).any()
 
