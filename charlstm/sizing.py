@@ -15,9 +15,10 @@ from charlstm.errors import ConfigError
 
 DEFAULT_MINUTES = 3.0
 # Streams and window of a step, the smallest first. Many small steps learn more than few large ones, but Muon's work
-# comes once a step: as much as about five characters of training for each unit.
+# comes once a step: as much as about two characters of training for each unit.
 _STEPS = ((8, 32), (16, 64), (16, 128), (32, 128), (64, 128))
-_MUON_CHARACTERS_PER_UNIT = 5
+_MUON_CHARACTERS_PER_UNIT = 2
+_LEAST_SHARE = 0.7  # of a step that is not Muon's
 _LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
 _MOST_EPOCHS = 10.0  # what is learned later is learned by heart
@@ -134,7 +135,7 @@ def _fit_training(
 
 def _fit_step(readable: float, most: float, hidden_size: int) -> tuple[int, int]:
     """The smallest step that Muon does not eat up, or a smaller one if that leaves time for all `most` characters."""
-    balanced = next((step for step in _STEPS if _share_of_training(step, hidden_size) >= 0.5), _STEPS[-1])
+    balanced = next((step for step in _STEPS if _share_of_training(step, hidden_size) >= _LEAST_SHARE), _STEPS[-1])
     smaller = _STEPS[: _STEPS.index(balanced)]
     return next((step for step in smaller if readable * _share_of_training(step, hidden_size) >= most), balanced)
 
