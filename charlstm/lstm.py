@@ -50,8 +50,9 @@ def product(x: Float[Array, "... D"], kernel: Float[Array, "D E"], precision: DT
 
 
 def lstm_step(gate_inputs: Float[Array, "B G"], recurrent_kernel: Float[Array, "H G"], state: LSTMState) -> LSTMState:
-    """One time step of the equations above."""
-    i, f, g, o = jnp.split(gate_inputs + state.hidden @ recurrent_kernel, 4, axis=-1)
+    """One time step of the equations above, the product in the precision of the kernel."""
+    from_hidden = product(state.hidden, recurrent_kernel, recurrent_kernel.dtype)
+    i, f, g, o = jnp.split(gate_inputs + from_hidden, 4, axis=-1)
     cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)
 

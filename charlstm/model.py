@@ -82,15 +82,20 @@ class CharLSTM(nnx.Module):
     def step(
         self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "V G"]
     ) -> tuple[Float[Array, "B V"], States]:
-        """`__call__` for a single time step in float32, as in the textbook; for whoever draws text."""
+        """`__call__` for a single time step, as in the textbook; for whoever draws text.
+
+        Products are in the precision of the kernels.
+        """
         new_states = []
         gate_inputs, total = gate_table[ids], 0.0
         for index, layer in enumerate(self.layers):
             if index > 0:
-                gate_inputs = new_states[-1].hidden @ layer.input_kernel[...] + layer.bias[...][None]
+                kernel = layer.input_kernel[...]
+                gate_inputs = product(new_states[-1].hidden, kernel, kernel.dtype) + layer.bias[...][None]
             new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
             total = total + new_states[-1].hidden
-        return total @ self.head_kernel[...] + self.head_bias[...][None], tuple(new_states)
+        kernel = self.head_kernel[...]
+        return product(total, kernel, kernel.dtype) + self.head_bias[...][None], tuple(new_states)
 
     def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B G"]:
         """`embedding[ids] @ input_kernel + bias`, in the cheaper of two orders.

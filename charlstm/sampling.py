@@ -13,6 +13,7 @@ from flax import nnx
 from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig, SamplingConfig
@@ -43,10 +44,23 @@ def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[
 
 
 def draw(keys: Key[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig) -> Integer[Array, " S"]:
-    """The id of the next character of each stream; at temperature 0 the likeliest."""
+    """The id of the next character of each stream; at temperature 0 the likeliest.
+
+    One random number a stream finds its place among the summed probabilities. (Gumbel noise, as in
+    `jax.random.categorical`, takes one for each symbol: a fifth of the time of 64 streams.)
+    """
     if config.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    return jax.vmap(jax.random.categorical)(keys, filter_logits(logits, config)).astype(jnp.int32)
+    logits = filter_logits(logits, config)
+    heights = _running_sums(jnp.exp(logits - logits.max(-1, keepdims=True)))
+    place = jax.vmap(jax.random.uniform)(keys)[:, None] * heights[:, -1:]  # below the last height, as uniform() < 1
+    return (heights <= place).sum(-1).astype(jnp.int32)
+
+
+def _running_sums(weights: Float[Array, "S V"]) -> Float[Array, "S V"]:
+    """`cumsum` along the vocabulary; up to some hundred symbols a product with a triangle takes a sixth of the time."""
+    size = weights.shape[-1]
+    return weights @ jnp.triu(jnp.ones((size, size))) if size <= 256 else jnp.cumsum(weights, axis=-1)
 
 
 @lru_cache(maxsize=8)
@@ -115,12 +129,15 @@ def generate_ids(
     config: SamplingConfig,
     seed: int,
     streams: int = 1,
+    precision: DTypeLike = jnp.float32,
 ) -> Iterator[np.ndarray]:
     """Chunks of ids `[n, S]` that follow the prompt, `config.length` in all, each stream drawn on its own.
 
-    The next chunk is being computed while the caller uses this one.
+    The next chunk is being computed while the caller uses this one. Products round their operands to `precision`:
+    many streams are faster in bfloat16 where `train --precision auto` is; a single one is not.
     """
     table, *behind_prompt = read_prompt(model, params, prompt)
+    params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
     mesh = make_mesh(streams)
     params, table = everywhere(mesh, (params, table))
     states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), behind_prompt))

@@ -70,7 +70,9 @@ def sampling(bench: Bench) -> None:
     print("| --- " * 6 + "|")
     for shape in ((2, 128), (2, 512)):
         one, torch, many = bench.measure(
-            ("charlstm_sample", *shape, 1), ("torch_sample", *shape), ("charlstm_sample", *shape, 64)
+            ("charlstm_sample", *shape, 1, "float32"),
+            ("torch_sample", *shape),
+            ("charlstm_sample", *shape, 64, "bfloat16"),
         )
         row = [f"{one:,.0f}", f"{torch:,.0f}", f"{one / torch:.1f}", f"{many:,.0f}", f"{many / one:.1f}"]
         print(f"| {shape[0]}x{shape[1]} | {' | '.join(row)} |", flush=True)

@@ -132,14 +132,14 @@ def gemm_peak(seconds: float, precision: str) -> float:
     return peak_speed(precision, seconds)  # type: ignore[arg-type]
 
 
-def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int) -> float:
+def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int, precision: str) -> float:
     """Characters per second drawn at temperature 0.8, all streams together."""
     from charlstm.benchmark import sampling_speed
     from charlstm.config import ModelConfig
     from charlstm.runtime import set_up_jax
 
     set_up_jax()
-    return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds)
+    return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds, precision)  # type: ignore
 
 
 def torch_sample(seconds: float, layers: int, hidden: int) -> float:
