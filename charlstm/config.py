@@ -45,6 +45,7 @@ _RANGES = {
     "hidden_size": (1, 65_536, "from 1 to 65536"),
     "embedding_size": (1, 65_536, "from 1 to 65536"),
     "dropout": (0, _BELOW_ONE, "from 0 up to, but not including, 1"),
+    "weight_drop": (0, _BELOW_ONE, "from 0 up to, but not including, 1"),
     "batch_size": (1, 1_048_576, "from 1 to 1048576"),
     "sequence_length": (1, 1_048_576, "from 1 to 1048576"),
     "learning_rate": _POSITIVE,
@@ -71,7 +72,11 @@ def _check(settings: Any) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a model. `dropout` is the probability that a unit is silent for one window of one stream."""
+    """The shape of a model.
+
+    `dropout` is the probability that a unit is silent for one window of one stream, `weight_drop` that a recurrent
+    weight is zero for one window.
+    """
 
     vocabulary_size: int
     layers: int
@@ -79,6 +84,7 @@ class ModelConfig:
     embedding_size: int
     dropout: float
     cell: Cell = "lstm"
+    weight_drop: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -93,6 +99,7 @@ class Wishes:
     hidden_size: int | None = None
     embedding_size: int | None = None
     dropout: float | None = None
+    weight_drop: float | None = None
     batch_size: int | None = None
     sequence_length: int | None = None
     learning_rate: float | None = None

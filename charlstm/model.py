@@ -169,6 +169,26 @@ def dropout_masks(key: Array, streams: Integer[Array, " B"], config: ModelConfig
     return [jax.vmap(partial(mask, layer))(streams) for layer in range(config.layers)]
 
 
+def drop_weights(key: Array, params: nnx.State, config: ModelConfig) -> nnx.State:
+    """DropConnect (Wan et al. 2013) as in AWD-LSTM (Merity, Keskar & Socher 2018).
+
+    Each weight of the recurrent kernels is zero for a whole window, in all streams, with the probability
+    `weight_drop`; the others are scaled to keep the mean.
+    """
+    if config.weight_drop == 0:
+        return params
+    keep = 1 - config.weight_drop
+
+    def drop(path: tuple, leaf: Array) -> Array:
+        name = _name(path)
+        if not name.endswith("recurrent_kernel"):
+            return leaf
+        kept = jax.random.bernoulli(jax.random.fold_in(key, int(name.split(".")[1])), keep, leaf.shape)
+        return jnp.where(kept, leaf / keep, 0.0)
+
+    return jax.tree_util.tree_map_with_path(drop, params)
+
+
 def zero_states(config: ModelConfig, batch_size: int) -> States:
     """The states before the first character, one a layer."""
     return tuple(LSTMState.zeros(batch_size, config.hidden_size) for _ in range(config.layers))

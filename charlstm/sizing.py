@@ -21,7 +21,7 @@ _MUON_CHARACTERS_PER_UNIT = 2
 _LEAST_SHARE = 0.7  # of a step that is not Muon's
 _LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
-_MOST_EPOCHS = 10.0  # what is learned later is learned by heart
+_MOST_EPOCHS = 20.0  # what is learned later is learned by heart
 _RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
 # A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
 # that many weights would only be learned by heart.
@@ -94,12 +94,16 @@ def _fit_hidden_size(operations: float, characters: int) -> int:
 def _fit_model(
     wishes: Wishes, vocabulary_size: int, layers: int, hidden_size: int, epochs: float, based_on: ModelConfig | None
 ) -> ModelConfig:
-    # A text that is read again and again needs more dropout: 0.1 for one reading, an eighth more for each doubling.
-    dropout = round(min(0.65, max(0.0, 0.1 + 0.125 * math.log2(max(epochs, 0.1)))) / 0.05) * 0.05
+    # A text that is read again and again needs more dropout: 0.1 for one reading, an eighth more for each doubling;
+    # and from five readings on weights must be dropped, too, a tenth for each doubling.
+    dropout = _in_twentieths(0.1 + 0.125 * math.log2(max(epochs, 0.1)), 0.6)
+    weight_drop = _in_twentieths(0.1 * math.log2(max(epochs, 0.1) / 5), 0.3)
     if wishes.dropout is not None:
         dropout = wishes.dropout
     embedding_size = wishes.embedding_size or (based_on.embedding_size if based_on else min(hidden_size, 128))
-    model = ModelConfig(vocabulary_size, layers, hidden_size, embedding_size, round(dropout, 10), wishes.cell)
+    if wishes.weight_drop is not None:
+        weight_drop = wishes.weight_drop
+    model = ModelConfig(vocabulary_size, layers, hidden_size, embedding_size, dropout, wishes.cell, weight_drop)
     for name in ("cell", "layers", "hidden_size", "embedding_size") if based_on else ():
         wish, given = getattr(model, name), getattr(based_on, name)
         if wish != given:
@@ -108,6 +112,11 @@ def _fit_model(
                 "leave the flag out: the shape comes with the weights",
             )
     return model
+
+
+def _in_twentieths(share: float, most: float) -> float:
+    """`share` between 0 and `most`, as a multiple of 0.05 that prints well."""
+    return round(20 * min(most, max(0.0, share))) / 20
 
 
 def _fit_training(

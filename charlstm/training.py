@@ -27,7 +27,7 @@ from charlstm.errors import RunError, TrainingError
 from charlstm.evaluation import evaluate
 from charlstm.events import Compiling, Event, Finished, Reason, Report, SampleDue, Saved
 from charlstm.journal import Cadence, Clock, Journal
-from charlstm.model import States, cross_entropy, define, dropout_masks, initial_parameters, zero_states
+from charlstm.model import States, cross_entropy, define, drop_weights, dropout_masks, initial_parameters, zero_states
 from charlstm.optimizer import Schedule, make_optimizer
 from charlstm.runs import Run
 from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, own_streams
@@ -71,14 +71,16 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     precision = jnp.dtype(config.precision)
     key = jax.random.key(config.seed)
 
-    def loss_of(params, states, inputs, targets, masks):
+    def loss_of(params, states, inputs, targets, step):
+        step_key = jax.random.fold_in(key, step)
+        masks = dropout_masks(step_key, own_streams(inputs.shape[1]), model)
+        params = drop_weights(jax.random.fold_in(step_key, model.layers), params, model)
         logits, states = nnx.merge(definition, params)(inputs, states, masks, precision)
         return cross_entropy(logits, targets).mean(), states
 
     def one_step(state: TrainState, inputs, targets, rate) -> tuple[TrainState, Array, Array]:
-        masks = dropout_masks(jax.random.fold_in(key, state.step), own_streams(inputs.shape[1]), model)
         (loss, states), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.states, inputs, targets, masks
+            state.params, state.states, inputs, targets, state.step
         )
         gradient, loss = jax.lax.pmean((gradient, loss), STREAMS)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)

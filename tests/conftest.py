@@ -55,7 +55,7 @@ def small_run(path: Path, corpus: Corpus, dropout: float = 0.2, hidden_size: int
         "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
         "precision": "float32", "seed": 0, "sample_every": 0,
     }  # fmt: skip
-    model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout)
+    model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout, weight_drop=dropout / 2)
     training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
     about = CorpusConfig(["verse.txt"], "character", "utf-8", corpus.fingerprint, len(corpus))
     return create_run(path, RunConfig(model, training, about), corpus.vocabulary)

@@ -1,5 +1,7 @@
 """The model: its gradients against plain JAX, what depends on what, and how it grows."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from charlstm.lstm import LSTMState, reference_scan
 from charlstm.model import (
     CharLSTM,
     cross_entropy,
+    drop_weights,
     dropout_masks,
     from_tensors,
     grow_parameters,
@@ -147,6 +150,25 @@ def test_masks_silence_the_right_share_and_keep_the_mean():
         # 24,000 draws: the share's standard deviation is 0.0032, and five of them are passed once in two million.
         assert abs(float((mask == 0).mean()) - 0.4) < 0.016
         np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.6], rtol=1e-6)
+
+
+def test_weights_are_dropped_from_the_recurrent_kernels_alone():
+    config = replace(CONFIG, hidden_size=100, weight_drop=0.3)
+    params = initial_parameters(config, 0)
+    before, after = to_tensors(params), to_tensors(drop_weights(jax.random.key(0), params, config))
+    changed = [name for name in before if (before[name] != after[name]).any()]
+    assert changed == ["layers.0.recurrent_kernel", "layers.1.recurrent_kernel"]
+    gone = [after[name] == 0 for name in changed]
+    assert (gone[0] != gone[1]).any()
+    for name, zeros in zip(changed, gone, strict=True):
+        # 40,000 draws: the share's standard deviation is 0.0023.
+        assert abs(float(zeros.mean()) - 0.3) < 0.012
+        np.testing.assert_allclose(after[name][~zeros], before[name][~zeros] / 0.7, rtol=1e-6)
+
+
+def test_without_a_share_no_weight_is_dropped():
+    params = initial_parameters(CONFIG, 0)
+    assert drop_weights(jax.random.key(0), params, CONFIG) is params
 
 
 def test_a_mask_belongs_to_its_stream_wherever_that_is_read():

@@ -46,12 +46,17 @@ def test_a_longer_text_is_dropped_out_less():
     assert rates == sorted(rates, reverse=True) and rates[0] > rates[-1]
 
 
+def test_weights_are_dropped_where_a_text_is_read_over_and_over():
+    often, seldom = (fitted(Wishes(epochs=epochs)).model for epochs in (30, 3))
+    assert often.weight_drop > seldom.weight_drop == 0
+
+
 @pytest.mark.parametrize(
     "wishes",
     [
-        {"layers": 3}, {"hidden_size": 77}, {"embedding_size": 9}, {"dropout": 0.0}, {"batch_size": 7},
-        {"sequence_length": 33}, {"learning_rate": 0.5}, {"weight_decay": 0.0}, {"clip": 9.0}, {"steps": 17},
-        {"minutes": 0.7}, {"patience": 4}, {"seed": 12}, {"sample_every": 0}, {"optimizer": "adamw"},
+        {"layers": 3}, {"hidden_size": 77}, {"embedding_size": 9}, {"dropout": 0.0}, {"weight_drop": 0.3},
+        {"batch_size": 7}, {"sequence_length": 33}, {"learning_rate": 0.5}, {"weight_decay": 0.0}, {"clip": 9.0},
+        {"steps": 17}, {"minutes": 0.7}, {"patience": 4}, {"seed": 12}, {"sample_every": 0}, {"optimizer": "adamw"},
     ],
     ids=lambda wishes: next(iter(wishes)),
 )  # fmt: skip

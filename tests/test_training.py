@@ -15,7 +15,7 @@ from charlstm.batching import Windows
 from charlstm.corpus import Corpus
 from charlstm.errors import RunError, TrainingError
 from charlstm.events import Finished, Report, SampleDue, Saved
-from charlstm.model import define, dropout_masks, to_tensors
+from charlstm.model import define, drop_weights, dropout_masks, to_tensors
 from charlstm.optimizer import Schedule
 from charlstm.runs import open_run
 from charlstm.sharding import make_mesh
@@ -66,8 +66,10 @@ def test_a_step_is_one_adamw_update_by_the_gradient_of_its_window_alone(make_run
     @jax.jit
     def slow_step(params, memory, states, inputs, targets, step, rate):
         def nats(params):
-            masks = dropout_masks(jax.random.fold_in(jax.random.key(settings.seed), step), jax.numpy.arange(8), model)
-            logits, last = nnx.merge(definition, params)(inputs, states, masks)
+            key = jax.random.fold_in(jax.random.key(settings.seed), step)
+            masks = dropout_masks(key, jax.numpy.arange(8), model)
+            dropped = drop_weights(jax.random.fold_in(key, model.layers), params, model)
+            logits, last = nnx.merge(definition, dropped)(inputs, states, masks)
             return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1).mean(), last
 
         (loss, last), gradient = jax.value_and_grad(nats, has_aux=True)(params)

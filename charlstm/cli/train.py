@@ -41,6 +41,9 @@ def train(
     dropout: Annotated[
         float | None, _model("Probability that a unit is silent for a window.", default=FITTED)
     ] = Wishes.dropout,
+    weight_drop: Annotated[
+        float | None, _model("Probability that a recurrent weight is zero for a window.", default=FITTED)
+    ] = Wishes.weight_drop,
     minutes: Annotated[float | None, _budget("Time to train, everything included.")] = Wishes.minutes,
     epochs: Annotated[float | None, _budget("How often to read the text.")] = Wishes.epochs,
     steps: Annotated[int | None, _budget("Updates of the weights.")] = Wishes.steps,

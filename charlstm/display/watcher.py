@@ -31,8 +31,8 @@ def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str
     )
     note(
         f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {parameters:,} parameters, "
-        f"dropout {model.dropout:g}; {training.batch_size} streams, windows of {training.sequence_length}; "
-        f"{budget} in {training.precision}"
+        f"dropout {model.dropout:g}, weight drop {model.weight_drop:g}; "
+        f"{training.batch_size} streams, windows of {training.sequence_length}; {budget} in {training.precision}"
     )
     for each in notes:
         note(each)
