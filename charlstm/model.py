@@ -87,7 +87,7 @@ class CharLSTM(nnx.Module):
         Products are in the precision of the kernels.
         """
         new_states = []
-        gate_inputs, total = gate_table[ids], 0.0
+        gate_inputs, total = gate_table[ids], jnp.zeros_like(states[0].hidden)
         for index, layer in enumerate(self.layers):
             if index > 0:
                 kernel = layer.input_kernel[...]
