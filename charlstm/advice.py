@@ -25,6 +25,9 @@ def advise(reports: Sequence[dict[str, Any]], config: RunConfig) -> str:
             f"training loss fell on. The weights of step {best_step:,} are kept. More text helps most; else try "
             f"`--dropout {dropout:.2g}` or a smaller `--hidden-size`."
         )
+    minutes = config.training.minutes
+    if minutes and reports[-1]["elapsed_seconds"] < 0.9 * 60 * minutes and gap <= _WIDE:
+        return "Learned well, and read as often as pays: more text would help now, more time would not."
     longer = f"`--minutes {2 * config.training.minutes:g}`" if config.training.minutes else f"`--steps {2 * last_step}`"
     if gap < _NARROW:
         return (

@@ -1,0 +1,40 @@
+"""Advice: what each shape of the curves is said to mean."""
+
+from dataclasses import replace
+
+import pytest
+
+from charlstm.advice import advise
+
+
+def said(run, losses, validations, seconds=100.0, minutes=None):
+    """The advice after reports of these training and validation losses."""
+    config = replace(run.config, training=replace(run.config.training, minutes=minutes))
+    reports = [
+        {"step": 10 * k, "loss": loss, "validation_loss": validation, "elapsed_seconds": seconds}
+        for k, (loss, validation) in enumerate(zip(losses, validations, strict=True), 1)
+    ]
+    return advise(reports, config)
+
+
+@pytest.mark.parametrize(
+    ("losses", "validations", "message"),
+    [
+        ([2.0, 1.5, 1.0], [2.1, 1.8, 1.9], "Overfitting since step 20"),
+        ([2.0, 1.5, 1.4], [2.1, 1.5, 1.42], "Still improving"),
+        ([2.0, 1.5, 1.0], [2.1, 1.5, 1.40], "The text is small for this model"),
+        ([2.0, 1.5, 1.3], [2.1, 1.5, 1.42], "Learned well, and not by heart"),
+    ],
+)
+def test_a_curve_is_read(make_run, losses, validations, message):
+    assert said(make_run(), losses, validations).startswith(message)
+
+
+def test_more_time_is_not_advised_to_a_run_that_did_not_use_its_time(make_run):
+    curves = [2.0, 1.5, 1.4], [2.1, 1.5, 1.42]
+    assert "`--minutes 10`" in said(make_run("long"), *curves, seconds=299, minutes=5.0)
+    assert "more text would help" in said(make_run("short"), *curves, seconds=150, minutes=5.0)
+
+
+def test_one_validation_says_nothing(make_run):
+    assert said(make_run(), [2.0], [2.1]) == ""
