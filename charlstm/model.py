@@ -184,7 +184,7 @@ def drop_weights(key: Array, params: nnx.State, config: ModelConfig) -> nnx.Stat
         if not name.endswith("recurrent_kernel"):
             return leaf
         bits = jax.random.bits(jax.random.fold_in(key, int(name.split(".")[1])), leaf.shape, jnp.uint16)
-        # Held apart, or XLA would draw the mask again for each of its uses.
+        # Held apart, so that it is drawn once whatever uses it.
         mask = jax.lax.optimization_barrier(jnp.where(bits.astype(jnp.float32) < keep * 2**16, 1 / keep, 0.0))
         return leaf * mask
 

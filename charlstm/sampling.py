@@ -58,7 +58,7 @@ def draw(keys: Key[Array, " S"], logits: Float[Array, "S V"], config: SamplingCo
 
 
 def _running_sums(weights: Float[Array, "S V"]) -> Float[Array, "S V"]:
-    """`cumsum` along the vocabulary; up to some hundred symbols a product with a triangle takes a sixth of the time."""
+    """`cumsum` along the vocabulary; of few symbols a product with a triangle is faster (64 streams: 133 -> 125 us)."""
     size = weights.shape[-1]
     return weights @ jnp.triu(jnp.ones((size, size))) if size <= 256 else jnp.cumsum(weights, axis=-1)
 
