@@ -6,11 +6,13 @@ as fast as two threads inside each of the small operations of a time step (tests
 
 import jax
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 STREAMS = "streams"
 _LEAST_STREAMS = 4  # streams that a device needs for its products to be worth the company
+_SMALL = 2**18  # numbers; to gather more of them in one array costs more than a meeting
 
 
 def make_mesh(batch_size: int, platform: str | None = None) -> Mesh:
@@ -36,3 +38,17 @@ def by_stream(mesh: Mesh, tree, axis: int = 0):
 def own_streams(local: int) -> Array:
     """Inside a sharded function: the numbers of the `local` streams that this device reads, int32 `[local]`."""
     return jax.lax.axis_index(STREAMS) * local + jax.numpy.arange(local)
+
+
+def mean_over_devices(tree):
+    """Inside a sharded function: the mean of each array over all devices.
+
+    The devices meet once for each array, which takes a CPU about 0.07 ms; so all small ones go as one (2x128 in
+    bfloat16: +4%).
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    large = {index: leaf for index, leaf in enumerate(leaves) if leaf.size >= _SMALL}
+    flat, unravel = ravel_pytree([leaf for index, leaf in enumerate(leaves) if index not in large])
+    flat, large = jax.lax.pmean((flat, large), STREAMS)
+    small = iter(unravel(flat))
+    return jax.tree.unflatten(structure, [large[i] if i in large else next(small) for i in range(len(leaves))])

@@ -30,7 +30,7 @@ from charlstm.journal import Cadence, Clock, Journal
 from charlstm.model import States, cross_entropy, define, drop_weights, dropout_masks, initial_parameters, zero_states
 from charlstm.optimizer import Schedule, make_optimizer
 from charlstm.runs import Run
-from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, own_streams
+from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, mean_over_devices, own_streams
 
 ROOM = 32  # K
 _DISPATCH_SECONDS = 0.25  # work handed to the device at once: little enough for the display and for Ctrl-C
@@ -82,7 +82,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         (loss, states), gradient = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.states, inputs, targets, state.step
         )
-        gradient, loss = jax.lax.pmean((gradient, loss), STREAMS)
+        gradient, loss = mean_over_devices((gradient, loss))
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = jax.tree.map(lambda p, u: p + rate * u, state.params, updates)
         return TrainState(params, optimizer_state, states, state.step + 1), loss, optax.tree.norm(gradient)

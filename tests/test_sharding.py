@@ -1,13 +1,14 @@
 """The mesh: how many devices share the streams, and where arrays live on it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
-from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, own_streams
+from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, mean_over_devices, own_streams
 
 
 @given(st.integers(1, 500))
@@ -47,3 +48,19 @@ def test_what_is_everywhere_is_whole_on_every_device(numbers):
     assert len(shards) == 2
     for shard in shards:
         np.testing.assert_array_equal(shard.data, array)
+
+
+def test_the_mean_over_devices_keeps_every_array_in_its_place_whatever_its_size(numbers):
+    shapes = {"large": (512, 512), "a number": (), "small": [(3, 5), (7,)], "large too": (600, 700)}
+    ones = jax.tree.map(jnp.ones, shapes, is_leaf=lambda shape: isinstance(shape, tuple))
+    arrays = jax.tree.map(lambda one: jnp.float32(numbers.normal(size=(2, *one.shape))), ones)
+    mean = jax.shard_map(
+        lambda tree: mean_over_devices(jax.tree.map(lambda part: part[0], tree)),
+        mesh=make_mesh(8),
+        in_specs=P(STREAMS),
+        out_specs=P(),
+        check_vma=False,
+    )
+    jax.tree.map(
+        lambda found, parts: np.testing.assert_allclose(found, parts.mean(0), rtol=1e-6), jax.jit(mean)(arrays), arrays
+    )
