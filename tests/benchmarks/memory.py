@@ -1,0 +1,114 @@
+"""What training holds in memory: `uv run python tests/benchmarks/memory.py [--megabytes 1 1000]`.
+
+The first table compares the peak of a train step, as XLA plans it for one device, with what must be there at the same
+time: parameters, optimizer, their gradient, and what the forward pass keeps for the backward pass. The second one
+trains on texts of several sizes through the command line: time to read a text for the first time, characters per second
+after that, and the most memory that was not a map of a file.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from speed import SHAPES
+
+from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.runtime import set_up_jax
+from charlstm.sharding import by_stream, make_mesh
+from charlstm.training import ROOM, initial_state, make_steps, place
+
+VOCABULARY = 65
+MIB = 2**20
+
+
+def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[float, float]:
+    """MiB on one device that a step needs, and that XLA plans."""
+    model = ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0)
+    training = TrainingConfig(
+        batch_size=batch,
+        sequence_length=window,
+        optimizer="muon",
+        learning_rate=2e-3,
+        weight_decay=0.1,
+        clip=1.0,
+        warmup=1,
+        steps=10**6,
+        minutes=None,
+        validation=0.0,
+        patience=None,
+        precision="bfloat16",
+        seed=0,
+        sample_every=0,
+    )
+    mesh = make_mesh(batch)
+    state = place(mesh, initial_state(model, training))
+    ids = by_stream(mesh, np.zeros((ROOM, window, batch), np.uint8), 2)
+    planned = make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(ROOM, np.float32), 1).compile()
+    plan = planned.memory_analysis()
+    peak = plan.argument_size_in_bytes + plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
+    optimizer = sum(leaf.nbytes for leaf in jax.tree.leaves(state.optimizer))
+    # Of each layer: four gates, hidden and cell state, and the hidden state's derivative; and logits, probabilities.
+    numbers = window * batch // mesh.size * (layers * 7 * hidden + 2 * VOCABULARY)
+    return (2 * parameters + optimizer + 4 * numbers) / MIB, peak / MIB
+
+
+def anonymous_memory(process: subprocess.Popen) -> float:
+    """Looks ten times a second, until a process ends: the most MiB that it held and that were no map of a file."""
+    most = 0.0
+    while process.poll() is None:
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text("utf-8").splitlines()
+        except OSError:
+            break
+        most = max([most, *(float(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))])
+        time.sleep(0.1)
+    return most
+
+
+def text_memory(folder: Path, megabytes: int) -> tuple[float, float, float]:
+    """Seconds to read a text of random letters for the first time, characters per second of training, MiB."""
+    text, run = folder / "text.txt", folder / f"run-{megabytes}"
+    letters = np.frombuffer(bytes(range(32, 32 + VOCABULARY)), np.uint8)
+    numbers = np.random.default_rng(0)
+    with text.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(numbers.choice(letters, 1_000_000).tobytes())
+    flags = ["--hidden-size", "128", "--batch-size", "32", "--sequence-length", "64", "--quiet"]
+    train = [sys.executable, "-m", "charlstm", "train", str(text)]
+    began = time.monotonic()
+    subprocess.run([*train, "--run", str(folder / f"first-{megabytes}"), "--steps", "1", *flags], check=True)
+    reading = time.monotonic() - began
+    most = anonymous_memory(subprocess.Popen([*train, "--run", str(run), "--steps", "2000", *flags]))
+    reports = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return reading, float(np.median([report["characters_per_second"] for report in reports])), most
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[1, 10, 100])
+    wishes = parser.parse_args()
+    set_up_jax()
+    print("| shape | needed, MiB | planned, MiB | ratio |\n| --- | --- | --- | --- |")
+    for shape in SHAPES:
+        needed, planned = step_memory(*shape)
+        print(
+            f"| {'{}x{}, {}, {}'.format(*shape)} | {needed:,.1f} | {planned:,.1f} | {planned / needed:.2f} |",
+            flush=True,
+        )
+    print("\n| text | first reading | characters/s | memory |\n| --- | --- | --- | --- |")
+    for megabytes in wishes.megabytes:
+        with tempfile.TemporaryDirectory() as folder:
+            reading, rate, most = text_memory(Path(folder), megabytes)
+        print(f"| {megabytes:,} MB | {reading:.1f} s | {rate:,.0f} | {most:,.0f} MiB |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
