@@ -8,6 +8,9 @@ from charlstm.config import RunConfig
 # Nats per character. Twenty validations of a run differ by less than 0.005 from noise alone, so twice as much is news.
 _NEWS = 0.01
 _NARROW, _WIDE = 0.06, 0.25  # gaps between validation and training loss
+# A text is as good as new for about so many readings (Muennighoff et al. 2023): a gap that is wide by then is not of
+# what was learned by heart, but of a validation part that is unlike the rest.
+_FRESH_EPOCHS = 4
 
 
 def advise(reports: Sequence[dict[str, Any]], config: RunConfig) -> str:
@@ -25,14 +28,18 @@ def advise(reports: Sequence[dict[str, Any]], config: RunConfig) -> str:
             f"training loss fell on. The weights of step {best_step:,} are kept. More text helps most; else try "
             f"`--dropout {dropout:.2g}` or a smaller `--hidden-size`."
         )
-    minutes = config.training.minutes
-    if minutes and reports[-1]["elapsed_seconds"] < 0.9 * 60 * minutes and gap <= _WIDE:
+    if config.training.minutes and last_step >= config.training.steps and gap <= _WIDE:
         return "Learned well, and read as often as pays: more text would help now, more time would not."
     longer = f"`--minutes {2 * config.training.minutes:g}`" if config.training.minutes else f"`--steps {2 * last_step}`"
     if gap < _NARROW:
         return (
             f"Still improving: the validation loss is within {max(gap, 0):.2f} of the training loss, so the text has "
             f"more to teach. Try {longer}: the model grows with the time it is given."
+        )
+    if gap > _WIDE and reports[-1]["epoch"] < _FRESH_EPOCHS:
+        return (
+            f"The validation part, the end of the text, is unlike the rest: its loss is {gap:.2f} nats above the "
+            f"training loss, after {reports[-1]['epoch']:.2g} readings. {longer} would still gain."
         )
     if gap > _WIDE:
         return (

@@ -15,7 +15,7 @@ from charlstm.config import ModelConfig, Precision, SamplingConfig, TrainingConf
 from charlstm.model import initial_parameters
 from charlstm.optimizer import Schedule
 from charlstm.sampling import generate_ids
-from charlstm.sizing import Machine, fit
+from charlstm.sizing import Machine, fit, weights_per_character
 from charlstm.training import Stepper, initial_state
 
 VOCABULARY = 65  # of Shakespeare's characters
@@ -43,14 +43,9 @@ def measure(hidden_sizes: tuple[int, ...], devices: int, seconds: float) -> Iter
         wishes = Wishes(hidden_size=hidden_size, steps=1000, precision=precision)
         settings = fit(wishes, CHARACTERS, VOCABULARY, devices, machine=Machine(precision, peaks[precision]))
         training = training_speed(settings.model, settings.training, each)
-        share = 6 * weights_per_character(settings.model) * training / peaks[precision]
+        weights = weights_per_character(settings.model.layers, hidden_size, VOCABULARY)
+        share = 6 * weights * training / peaks[precision]
         yield Row(hidden_size, precision, training, share, sampling_speed(settings.model, 1, each / 2))
-
-
-def weights_per_character(model: ModelConfig) -> int:
-    """Weights that each character is multiplied with; the first layer's inputs are looked up."""
-    H = model.hidden_size
-    return model.layers * 4 * H**2 + (model.layers - 1) * 4 * H**2 + H * model.vocabulary_size
 
 
 def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float) -> float:

@@ -14,23 +14,34 @@ from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
 
 DEFAULT_MINUTES = 3.0
-# Streams and window of a step, the smallest first. Many small steps learn more than few large ones, but Muon's work
-# comes once a step: as much as about two characters of training for each unit.
-_STEPS = ((8, 32), (16, 64), (16, 128), (32, 128), (64, 128))
-_MUON_CHARACTERS_PER_UNIT = 2
-_LEAST_SHARE = 0.7  # of a step that is not Muon's
+
+
+class Step(NamedTuple):
+    """The shape of a step, and the share of the measured speed that its products reach (two cores)."""
+
+    streams: int
+    window: int
+    efficiency: float
+
+
+# The smallest first. Many small steps learn more than few large ones, but are slower: products of few rows, and Muon's
+# work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is.
+_STEPS = (Step(8, 32, 0.2), Step(16, 64, 0.55), Step(16, 128, 0.65), Step(32, 128, 0.9), Step(64, 128, 1.0))
+_LEAST_SPEED = 0.55
+_LEAST_EPOCHS = 15.0
+_MUON_OPERATIONS = 64  # of a step, times the cube of the units
 _LEAST_STREAMS = 4  # of a device
 _WARMUP = 30
 _MOST_EPOCHS = 20.0  # what is learned later is learned by heart
 _RATES = {"muon": 8e-3, "adamw": 4e-3}  # AdamW's for 512 units
-# A model is worth its size if it reads about so many characters for each of its weights; and a text too short for
-# that many weights would only be learned by heart.
+_SIZES = (32, 64, 96, *range(128, 4097, 64))
+# A layer is worth its size if it could read, at the measured speed, so many characters for each weight of its gates;
+# and a text too short for that many weights would only be learned by heart.
 _CHARACTERS_PER_WEIGHT = 13.0
-_WEIGHTS_PER_CHARACTER = 4.0
+_WEIGHTS_PER_CHARACTER = 4.5
 # The machine is measured by products of so many rows: between those of a time step, which are smaller, and all others,
-# which are larger. A step reaches this much of their speed.
+# which are larger.
 _MEASURED_ROWS = 32
-_EFFICIENCY = 0.75
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,19 @@ def fit(
     if machine is None:
         machine = measure_machine(wishes.hidden_size, wishes.precision)
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
-    operations = machine.speed * _EFFICIENCY * 60 * (wishes.minutes or DEFAULT_MINUTES)
-    hidden_size = wishes.hidden_size or (based_on.hidden_size if based_on else _fit_hidden_size(operations, characters))
+    operations = machine.speed * 60 * (wishes.minutes or DEFAULT_MINUTES)
+    hidden_size = wishes.hidden_size or (
+        based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, vocabulary_size)
+    )
     layers = wishes.layers or (based_on.layers if based_on else 1)
-    readable = operations / (6 * 4 * layers * hidden_size**2)  # characters, with steps so large that Muon is free
-    step = _fit_step(readable, _MOST_EPOCHS * characters, hidden_size)
-    epochs = wishes.epochs or min(_MOST_EPOCHS, readable * _share_of_training(step, hidden_size) / (characters - 1))
+    weights = weights_per_character(layers, hidden_size, vocabulary_size)
+
+    def readable(step: Step) -> float:
+        muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window)
+        return operations / (6 * weights / step.efficiency + muon)
+
+    step = _fit_step(readable, characters)
+    epochs = wishes.epochs or min(_MOST_EPOCHS, readable(step) / (characters - 1))
     batch_size, window = _fit_windows(wishes, step, characters - 1, devices, notes)
     steps = wishes.steps
     if steps is None:
@@ -87,11 +105,20 @@ def fit(
     return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes)
 
 
-def _fit_hidden_size(operations: float, characters: int) -> int:
-    """Units of one layer, so that weights, time and text are in proportion; a multiple of 64 from 128 on."""
-    weights = (operations / (6 * _CHARACTERS_PER_WEIGHT)) ** 0.5
-    units = (min(weights, _WEIGHTS_PER_CHARACTER * characters) / 4) ** 0.5
-    return max(32, min(4096, 64 * round(units / 64) if units >= 96 else 32 * round(units / 32)))
+def weights_per_character(layers: int, hidden_size: int, vocabulary_size: int) -> int:
+    """Weights that a character meets, for six operations each; the first layer's inputs are looked up."""
+    return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * vocabulary_size
+
+
+def _fit_hidden_size(operations: float, characters: int, vocabulary_size: int) -> int:
+    """The most units of one layer for which there is time enough and text enough."""
+
+    def is_worth(units: int) -> bool:
+        gates = 4 * units**2
+        readable = operations / (6 * weights_per_character(1, units, vocabulary_size))
+        return readable >= _CHARACTERS_PER_WEIGHT * gates and _WEIGHTS_PER_CHARACTER * characters >= gates
+
+    return max(filter(is_worth, _SIZES), default=_SIZES[0])
 
 
 def _fit_model(
@@ -145,24 +172,16 @@ def _fit_training(
     )
 
 
-def _fit_step(readable: float, most: float, hidden_size: int) -> tuple[int, int]:
-    """The smallest step that Muon does not eat up, or a smaller one if that leaves time for all `most` characters."""
-    balanced = next((step for step in _STEPS if _share_of_training(step, hidden_size) >= _LEAST_SHARE), _STEPS[-1])
-    smaller = _STEPS[: _STEPS.index(balanced)]
-    return next((step for step in smaller if readable * _share_of_training(step, hidden_size) >= most), balanced)
+def _fit_step(readable: Callable[[Step], float], characters: int) -> Step:
+    """The smallest step that is fast enough, given how many characters can be read in steps of a shape."""
+    enough = min(_LEAST_SPEED * readable(_STEPS[-1]), _LEAST_EPOCHS * characters)
+    return next(step for step in _STEPS if readable(step) >= enough)
 
 
-def _share_of_training(step: tuple[int, int], hidden_size: int) -> float:
-    """How much of a step's time is not Muon's."""
-    characters = step[0] * step[1]
-    return characters / (characters + _MUON_CHARACTERS_PER_UNIT * hidden_size)
-
-
-def _fit_windows(wishes: Wishes, step: tuple[int, int], pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
+def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    batch_size, window = step
-    batch_size = wishes.batch_size or max(-(-batch_size // devices), _LEAST_STREAMS) * devices
-    window = wishes.sequence_length or window
+    batch_size = wishes.batch_size or max(-(-step.streams // devices), _LEAST_STREAMS) * devices
+    window = wishes.sequence_length or step.window
     asked = batch_size, window
     left_open = wishes.batch_size is None or wishes.sequence_length is None
     room = max(1, pairs // 4 if left_open else pairs)

@@ -1,6 +1,7 @@
 """Sizing: whatever is asked for is kept, and what is chosen fits."""
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig, Wishes
 from charlstm.errors import ConfigError
-from charlstm.sizing import Fit, Machine, fit, measure_machine
+from charlstm.model import count_parameters
+from charlstm.sizing import Fit, Machine, fit, measure_machine, weights_per_character
 
 MACHINE = Machine("float32", 2e11)
 
@@ -39,6 +41,24 @@ def test_where_the_text_is_long_every_device_has_its_streams(characters, minutes
 def test_more_time_never_makes_a_smaller_model(characters):
     sizes = [fitted(Wishes(minutes=minutes), characters).model.hidden_size for minutes in (1, 3, 10, 60, 600)]
     assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_character_meets_all_weights_but_those_that_are_looked_up(layers):
+    V, E, H = 11, 5, 7
+    looked_up, biases = V * E + E * 4 * H, layers * 4 * H + V
+    parameters = count_parameters(ModelConfig(V, layers, H, E, 0.0))
+    assert weights_per_character(layers, H, V) == parameters - looked_up - biases
+
+
+@pytest.mark.parametrize("vocabulary_size", [2, 65, 4_000, 100_000])
+@pytest.mark.parametrize("minutes", [0.5, 5, 60])
+def test_no_more_is_promised_than_the_machine_can_do(vocabulary_size, minutes):
+    characters = 30_000_000
+    found = fit(Wishes(minutes=minutes), characters, vocabulary_size, 2, None, MACHINE)
+    epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
+    work = 6 * weights_per_character(1, found.model.hidden_size, vocabulary_size) * epochs * characters
+    assert 0.3 < work / (60 * minutes * MACHINE.speed) < 1
 
 
 def test_a_longer_text_is_dropped_out_less():
