@@ -41,6 +41,7 @@ _BELOW_ONE = 1 - 2**-53
 
 _RANGES = {
     "vocabulary_size": _COUNT,
+    "rare": (0, 2**31 - 1, "0 or above"),
     "layers": (1, 64, "from 1 to 64"),
     "hidden_size": (1, 65_536, "from 1 to 65536"),
     "embedding_size": (1, 65_536, "from 1 to 65536"),
@@ -70,12 +71,17 @@ def _check(settings: Any) -> None:
     _check_ranges(settings, {name: bounds for name, bounds in _RANGES.items() if name in names})
 
 
+def rows(vocabulary_size: int, rare: int) -> int:
+    """Symbols that a network tells apart: all that are not rare, and one that stands for the rare ones."""
+    return vocabulary_size - rare + (rare > 0)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a model.
 
     `dropout` is the probability that a unit is silent for one window of one stream, `weight_drop` that a recurrent
-    weight is zero for one window.
+    weight is zero for one window. `rare` is how many symbols, the last ones, are one and the same to the network.
     """
 
     vocabulary_size: int
@@ -85,9 +91,16 @@ class ModelConfig:
     dropout: float
     cell: Cell = "lstm"
     weight_drop: float = 0.0
+    rare: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
+        _require(self.rare < self.vocabulary_size, "rare", self.rare, f"below the {self.vocabulary_size} symbols")
+
+    @property
+    def rows(self) -> int:
+        """Symbols that the network tells apart."""
+        return rows(self.vocabulary_size, self.rare)
 
 
 @dataclass(frozen=True)

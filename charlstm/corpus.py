@@ -221,13 +221,14 @@ def _texts_in(folder: Path) -> list[Path]:
 
 
 def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:
-    """Pass 1: which characters there are."""
-    present = np.zeros(CODEPOINTS, bool)
+    """Pass 1: which characters there are, and how often."""
+    counts = np.zeros(CODEPOINTS, np.int64)
     for points in code_points(files, encoding):
-        present[points] = True
-    if not present.any():
+        found = np.bincount(points)
+        counts[: len(found)] += found
+    if not counts.any():
         _require_two(0, files)
-    return Vocabulary.of_characters(map(chr, np.flatnonzero(present)))
+    return Vocabulary.of_counts(counts)
 
 
 def _encode(

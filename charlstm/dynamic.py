@@ -108,7 +108,7 @@ def _make_programs(model: ModelConfig):
     @partial(jax.grad, has_aux=True)
     def gradient(params, states, inputs, targets, counts):
         logits, states = nnx.merge(definition, params)(inputs[:, None], states)
-        nats = (cross_entropy(logits, targets[:, None])[:, 0] * counts).sum()
+        nats = (cross_entropy(logits, targets[:, None], model.rare)[:, 0] * counts).sum()
         return nats / SEGMENT, (nats, states)
 
     @jax.jit

@@ -87,7 +87,7 @@ def _make_scorer(model: ModelConfig, mesh: Mesh):
             states, nats = carry
             inputs, targets, counts = at
             logits, states = network(inputs, states)
-            return (states, nats + (cross_entropy(logits, targets) * counts).sum(0)), None
+            return (states, nats + (cross_entropy(logits, targets, model.rare) * counts).sum(0)), None
 
         (states, nats), _ = jax.lax.scan(window, (states, jnp.zeros(inputs.shape[-1])), (inputs, targets, counts))
         return states, nats

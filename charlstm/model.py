@@ -1,8 +1,10 @@
 """The model: embedding -> recurrent layers -> logits, as Flax NNX modules whose state is an argument and a result.
 
-T: time steps.  B: streams.  V: vocabulary.  E: embedding size.  D: input size of a layer.  H: hidden size.  G: 4H.
+T: time steps.  B: streams.  V: vocabulary.  R: symbols that the network tells apart; V if none are rare.
+E: embedding size.  D: input size of a layer.  H: hidden size.  G: 4H.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -42,11 +44,12 @@ class CharLSTM(nnx.Module):
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
-        V, E, H = config.vocabulary_size, config.embedding_size, config.hidden_size
-        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (V, E)))
+        R, E, H = config.rows, config.embedding_size, config.hidden_size
+        self.rare = config.rare
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (R, E)))
         self.layers = nnx.List(LSTMLayer(E if layer == 0 else H, H, rngs) for layer in range(config.layers))
-        self.head_kernel = nnx.Param(jnp.zeros((H, V)))  # zero: the first prediction is uniform, its loss ln V
-        self.head_bias = nnx.Param(jnp.zeros(V))
+        self.head_kernel = nnx.Param(jnp.zeros((H, R)))  # zero: the first prediction is uniform, its loss ln R
+        self.head_bias = nnx.Param(jnp.zeros(R))
 
     def __call__(
         self,
@@ -54,9 +57,10 @@ class CharLSTM(nnx.Module):
         states: States,
         masks: Sequence[Float[Array, "B H"]] | None = None,
         precision: DTypeLike = jnp.float32,
-    ) -> tuple[Float[Array, "T B V"], States]:
+    ) -> tuple[Float[Array, "T B R"], States]:
         """Logits of the next character at every place, and the states behind the last one.
 
+        Where there are rare symbols, the last logit is that of all of them together.
         `masks` silence units, one mask a layer for all time steps; without them nothing is dropped. Products round
         their operands to `precision`.
         """
@@ -74,20 +78,20 @@ class CharLSTM(nnx.Module):
             total = total + inputs
         return project(total, self.head_kernel[...], precision) + self.head_bias[...][None, None], tuple(new_states)
 
-    def gate_table(self) -> Float[Array, "V G"]:
+    def gate_table(self) -> Float[Array, "R G"]:
         """What each character contributes to the gates of the first layer: `embedding @ input_kernel + bias`."""
         layer = self.layers[0]
         return product(self.embedding[...], layer.input_kernel[...], jnp.float32) + layer.bias[...][None]
 
     def step(
-        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "V G"]
+        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "R G"]
     ) -> tuple[Float[Array, "B V"], States]:
         """`__call__` for a single time step, as in the textbook; for whoever draws text.
 
-        Products are in the precision of the kernels.
+        The logits are of all symbols. Products are in the precision of the kernels.
         """
         new_states = []
-        gate_inputs, total = gate_table[ids], jnp.zeros_like(states[0].hidden)
+        gate_inputs, total = gate_table[jnp.minimum(ids, len(gate_table) - 1)], jnp.zeros_like(states[0].hidden)
         for index, layer in enumerate(self.layers):
             if index > 0:
                 kernel = layer.input_kernel[...]
@@ -95,19 +99,24 @@ class CharLSTM(nnx.Module):
             new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
             total = total + new_states[-1].hidden
         kernel = self.head_kernel[...]
-        return product(total, kernel, kernel.dtype) + self.head_bias[...][None], tuple(new_states)
+        logits = product(total, kernel, kernel.dtype) + self.head_bias[...][None]
+        if self.rare:  # each of them is as likely as any other
+            each = jnp.repeat(logits[:, -1:] - math.log(self.rare), self.rare, axis=1)
+            logits = jnp.concatenate([logits[:, :-1], each], axis=1)
+        return logits, tuple(new_states)
 
     def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B G"]:
         """`embedding[ids] @ input_kernel + bias`, in the cheaper of two orders.
 
-        With V rows to T B characters it costs less to multiply the whole embedding once and to look up the gates'
+        With R rows to T B characters it costs less to multiply the whole embedding once and to look up the gates'
         inputs; with thousands of characters in the vocabulary the wide table's gradient costs more than it saves.
         """
         layer = self.layers[0]
         embedding, kernel = self.embedding[...], layer.input_kernel[...]
-        (V, E), columns = embedding.shape, kernel.shape[1]
-        table_first = ids.size * V * columns + 3 * V * E * columns
-        rows_first = ids.size * V * E + 3 * ids.size * E * columns
+        (R, E), columns = embedding.shape, kernel.shape[1]
+        ids = jnp.minimum(ids, R - 1)
+        table_first = ids.size * R * columns + 3 * R * E * columns
+        rows_first = ids.size * R * E + 3 * ids.size * E * columns
         if table_first <= rows_first:
             return look_up(self.gate_table(), ids, precision)
         return project(look_up(embedding, ids, precision), kernel, precision) + layer.bias[...][None, None]
@@ -115,7 +124,7 @@ class CharLSTM(nnx.Module):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def look_up(
-    table: Float[Array, "V D"], ids: Integer[Array, "T B"], precision: DTypeLike = jnp.float32
+    table: Float[Array, "R D"], ids: Integer[Array, "T B"], precision: DTypeLike = jnp.float32
 ) -> Float[Array, "T B D"]:
     """`table[ids]`. Its gradient is a product with one-hot rows: a scatter-add is serial on a CPU."""
     return table[ids]
@@ -130,9 +139,17 @@ def _look_up_backward(precision: DTypeLike, kept: tuple[Array, int], d_rows: Arr
 look_up.defvjp(lambda table, ids, precision: (table[ids], (ids, table.shape[0])), _look_up_backward)
 
 
+def cross_entropy(logits: Float[Array, "T B R"], targets: Integer[Array, "T B"], rare: int = 0) -> Float[Array, "T B"]:
+    """Nats of each target under softmax(logits), where the last logit is that of the `rare` symbols together."""
+    if not rare:
+        return _cross_entropy(logits, targets)
+    last = logits.shape[-1] - 1
+    return _cross_entropy(logits, jnp.minimum(targets, last)) + jnp.where(targets < last, 0.0, math.log(rare))
+
+
 @jax.custom_vjp
-def cross_entropy(logits: Float[Array, "T B V"], targets: Integer[Array, "T B"]) -> Float[Array, "T B"]:
-    """Nats of each target under softmax(logits); its gradient, softmax - one_hot, needs no gather."""
+def _cross_entropy(logits: Array, targets: Array) -> Array:
+    """Its gradient, softmax - one_hot, needs no gather."""
     return _cross_entropy_forward(logits, targets)[0]
 
 
@@ -150,7 +167,7 @@ def _cross_entropy_backward(kept: tuple[Array, Array, Array], d_nats: Array) -> 
     return (exponentials * (d_nats / total)[..., None]) - hot * d_nats[..., None], None
 
 
-cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+_cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
 
 
 def dropout_masks(key: Array, streams: Integer[Array, " B"], config: ModelConfig) -> list[Float[Array, "B H"]] | None:
@@ -214,11 +231,11 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nnx.State:
-    """`params` for a vocabulary with more symbols behind the old ones.
+    """`params` for a vocabulary with more symbols behind the old ones; where those are rare, nothing changes.
 
     A new symbol starts as a stranger: the mean of the known embeddings, and a bias as low as the rarest symbol's.
     """
-    added = new.vocabulary_size - old.vocabulary_size
+    added = new.rows - old.rows
     if not added:
         return params
     tensors = to_tensors(params)

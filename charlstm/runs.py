@@ -229,9 +229,11 @@ def _config_from(text: str, where: str) -> RunConfig:
 
 
 def _check_size(config: RunConfig, vocabulary: Vocabulary, where: str) -> None:
-    if config.model.vocabulary_size != len(vocabulary):
+    of_model, of_vocabulary = (config.model.vocabulary_size, config.model.rare), (len(vocabulary), vocabulary.rare)
+    if of_model != of_vocabulary:
         raise RunError(
-            f"{where}: the model has {config.model.vocabulary_size} symbols, the vocabulary {len(vocabulary)}",
+            f"{where}: the model has {of_model[0]} symbols ({of_model[1]} rare), the vocabulary {of_vocabulary[0]} "
+            f"({of_vocabulary[1]} rare)",
             "the file is damaged",
         )
 

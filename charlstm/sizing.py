@@ -6,11 +6,11 @@ The numbers below were tuned on slices of training parts; what else was tried: t
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, get_args
 
-from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes
+from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes, rows
 from charlstm.errors import ConfigError
 
 DEFAULT_MINUTES = 3.0
@@ -67,21 +67,24 @@ def fit(
     devices: int,
     based_on: ModelConfig | None = None,
     machine: Machine | None = None,
+    rare: int = 0,
 ) -> Fit:
     """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
 
-    `based_on` is the model whose weights the run starts from: its shape is given.
+    `based_on` is the model whose weights the run starts from: its shape is given. `rare` symbols of the vocabulary are
+    not told apart.
     """
     notes: list[str] = []
     if machine is None:
         machine = measure_machine(wishes.hidden_size, wishes.precision)
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
     operations = machine.speed * 60 * (wishes.minutes or DEFAULT_MINUTES)
+    outputs = rows(vocabulary_size, rare)
     hidden_size = wishes.hidden_size or (
-        based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, vocabulary_size)
+        based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, outputs)
     )
     layers = wishes.layers or (based_on.layers if based_on else 1)
-    weights = weights_per_character(layers, hidden_size, vocabulary_size)
+    weights = weights_per_character(layers, hidden_size, outputs)
 
     def readable(step: Step) -> float:
         muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window)
@@ -96,7 +99,7 @@ def fit(
         steps = max(1, math.ceil(most * (characters - 1) / (batch_size * window)))
     else:
         epochs = steps * batch_size * window / (characters - 1)
-    model = _fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on)
+    model = replace(_fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
     if wishes.hidden_size is None and not based_on:
         notes.append(
             f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at "
@@ -105,17 +108,17 @@ def fit(
     return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes)
 
 
-def weights_per_character(layers: int, hidden_size: int, vocabulary_size: int) -> int:
+def weights_per_character(layers: int, hidden_size: int, outputs: int) -> int:
     """Weights that a character meets, for six operations each; the first layer's inputs are looked up."""
-    return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * vocabulary_size
+    return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
 
 
-def _fit_hidden_size(operations: float, characters: int, vocabulary_size: int) -> int:
+def _fit_hidden_size(operations: float, characters: int, outputs: int) -> int:
     """The most units of one layer for which there is time enough and text enough."""
 
     def is_worth(units: int) -> bool:
         gates = 4 * units**2
-        readable = operations / (6 * weights_per_character(1, units, vocabulary_size))
+        readable = operations / (6 * weights_per_character(1, units, outputs))
         return readable >= _CHARACTERS_PER_WEIGHT * gates and _WEIGHTS_PER_CHARACTER * characters >= gates
 
     return max(filter(is_worth, _SIZES), default=_SIZES[0])

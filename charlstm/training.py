@@ -76,7 +76,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         masks = dropout_masks(step_key, own_streams(inputs.shape[1]), model)
         params = drop_weights(jax.random.fold_in(step_key, model.layers), params, model)
         logits, states = nnx.merge(definition, params)(inputs, states, masks, precision)
-        return cross_entropy(logits, targets).mean(), states
+        return cross_entropy(logits, targets, model.rare).mean(), states
 
     def one_step(state: TrainState, inputs, targets, rate) -> tuple[TrainState, Array, Array]:
         (loss, states), gradient = jax.value_and_grad(loss_of, has_aux=True)(

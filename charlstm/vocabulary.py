@@ -11,6 +11,11 @@ from charlstm.config import Unit
 from charlstm.errors import RunError, VocabularyError
 
 CODEPOINTS = 0x110000
+# Large texts have thousands of characters that hardly ever occur: other scripts, symbols, emoji. Too seldom to be
+# learned, they would be most of the head's work. So the rarest, up to a thousandth of the text, if they are many, are
+# one and the same to a model.
+_RARE_SHARE = 0.001
+_LEAST_RARE = 256
 UNKNOWN = np.uint32(0xFFFFFFFF)
 
 
@@ -28,11 +33,13 @@ def codepoints(text: str) -> np.ndarray:
 class Vocabulary:
     """An immutable, ordered set of symbols; the id of a symbol is its place.
 
-    In the unit "byte" the symbol of id n is the character U+00n: a byte string is a text in Latin-1.
+    In the unit "byte" the symbol of id n is the character U+00n: a byte string is a text in Latin-1. The last `rare`
+    symbols are those that a model does not tell apart.
     """
 
     symbols: str
     unit: Unit = "character"
+    rare: int = 0
 
     @classmethod
     def of_bytes(cls) -> "Vocabulary":
@@ -43,6 +50,19 @@ class Vocabulary:
     def of_characters(cls, characters: Iterable[str]) -> "Vocabulary":
         """The distinct characters in code point order."""
         return cls("".join(sorted(set(characters))))
+
+    @classmethod
+    def of_counts(cls, counts: np.ndarray) -> "Vocabulary":
+        """The characters that occur in a text, by how often each code point does: int64 `[0x110000]`.
+
+        In code point order; the rare ones, if there are any, behind the others.
+        """
+        points = np.flatnonzero(counts)
+        rising = points[np.argsort(counts[points], kind="stable")]
+        rare = int((np.cumsum(counts[rising]) <= _RARE_SHARE * counts.sum()).sum())
+        rare = rare if rare >= _LEAST_RARE else 0
+        symbols = np.concatenate([np.sort(rising[rare:]), np.sort(rising[:rare])])
+        return cls("".join(map(chr, symbols)), rare=rare)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -96,8 +116,13 @@ class Vocabulary:
         return "".join(c for c, i in zip(text, self.table[codepoints(text)], strict=True) if i != UNKNOWN)
 
     def grow(self, other: "Vocabulary") -> "Vocabulary":
-        """This vocabulary with the symbols of `other` that it lacks behind its own, so that no id changes."""
-        return Vocabulary(self.symbols + "".join(c for c in other.symbols if c not in self.symbols), self.unit)
+        """This vocabulary with the symbols of `other` that it lacks behind its own, so that no id changes.
+
+        Where there are rare symbols, those are rare, too.
+        """
+        known = set(self.symbols)
+        added = "".join(c for c in other.symbols if c not in known)
+        return Vocabulary(self.symbols + added, self.unit, self.rare + len(added) if self.rare else 0)
 
     def stranger(self, strangers: str, position: int | None = None) -> VocabularyError:
         """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
@@ -111,7 +136,7 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """This vocabulary as JSON text in ASCII."""
-        return json.dumps({"unit": self.unit, "symbols": self.symbols})
+        return json.dumps({"unit": self.unit, "symbols": self.symbols, "rare": self.rare})
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Vocabulary":
@@ -125,8 +150,10 @@ class Vocabulary:
         except (ValueError, RecursionError):
             data = None
         match data:
-            case {"symbols": str(symbols), "unit": "character"} if 0 < len(symbols) == len(set(symbols)):
-                return cls(symbols)
-            case {"symbols": symbols, "unit": "byte"} if symbols == cls.of_bytes().symbols:
+            case {"symbols": str(symbols), "unit": "character", "rare": int(rare)} if 0 < len(symbols) == len(
+                set(symbols)
+            ) and 0 <= rare < len(symbols):
+                return cls(symbols, rare=rare)
+            case {"symbols": symbols, "unit": "byte", "rare": 0} if symbols == cls.of_bytes().symbols:
                 return cls.of_bytes()
         raise RunError(f"{where} does not hold a vocabulary", "the file is damaged; train again or use a copy")

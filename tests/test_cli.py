@@ -119,6 +119,22 @@ def test_a_run_can_start_from_another_and_learn_new_characters(here, run, capfd)
     assert first["loss"] < math.log(len(new)), "it does not start from nothing"
 
 
+def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
+    rare = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    Path("web.txt").write_bytes((rare[:299] + "abc " * 80_000 + rare[299]).encode())
+    assert called(["train", "web.txt", "--hidden-size", "8", "--steps", "3", "--run", "run"]) == 0
+    assert "304 different ones (300 of them rare)" in capfd.readouterr().err
+    assert called(["evaluate", "run", "--json", "--baseline", "--dynamic"]) == 0
+    score = json.loads(capfd.readouterr().out)
+    assert score["characters"] == 32_029 and score["uniform"]["loss"] == pytest.approx(math.log(304))
+    assert called(["sample", "run", "--prompt", rare[:3], "--length", "2000", "--temperature", "3"]) == 0
+    drawn = capfd.readouterr().out
+    assert set(drawn) <= set(rare + "abc \n") and set(drawn) & set(rare) and set(drawn) & set("abc ")
+    Path("more.txt").write_bytes("♥é a".encode())
+    assert called(["train", "more.txt", "--init-from", "run", "--steps", "3", "--run", "more"]) == 0
+    assert "306 different ones (302 of them rare)" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["two.txt"], ["verse.txt", "--validation", "0"], ["two.txt", "--unit", "byte"], ["."], ["verse.txt", "two.txt"]],

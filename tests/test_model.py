@@ -1,5 +1,6 @@
 """The model: its gradients against plain JAX, what depends on what, and how it grows."""
 
+import itertools
 from dataclasses import replace
 
 import jax
@@ -144,6 +145,24 @@ def test_a_new_model_hesitates_evenly_among_all_characters(ids):
     np.testing.assert_allclose(cross_entropy(logits, ids), np.log(7), rtol=1e-6)
 
 
+def test_rare_symbols_are_one_to_the_network_and_share_its_probability():
+    config = ModelConfig(9, 2, 6, 4, 0.0, rare=5)
+    network = CharLSTM(config, nnx.Rngs(0))
+    network.head_kernel[...] = jax.random.normal(jax.random.key(1), network.head_kernel.shape)
+    assert network.head_kernel.shape == (6, 5) and network.embedding.shape == (5, 4)
+    ids = jax.random.randint(jax.random.key(2), (T + 1, B), 0, 9)
+    logits, _ = network(ids[:-1], zero_states(config, B))
+    np.testing.assert_array_equal(logits, network(jnp.where(ids > 4, 4, ids)[:-1], zero_states(config, B))[0])
+
+    states, table, nats = zero_states(config, B), network.gate_table(), []
+    for now, following in itertools.pairwise(ids):
+        of_all, states = network.step(now, states, table)
+        log_p = jax.nn.log_softmax(of_all)
+        assert of_all.shape == (B, 9) and (log_p[:, 4:] == log_p[:, 4:5]).all()
+        nats.append(-log_p[jnp.arange(B), following])
+    np.testing.assert_allclose(cross_entropy(logits, ids[1:], 5), jnp.stack(nats), rtol=1e-4)
+
+
 def test_masks_silence_the_right_share_and_keep_the_mean():
     streams = jnp.arange(4000)
     for mask in dropout_masks(jax.random.key(0), streams, CONFIG) or []:
@@ -205,3 +224,9 @@ def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
     after, _ = grown(ids, zero_states(new, B))
     np.testing.assert_allclose(after[..., :7], before, atol=1e-6)
     assert (np.asarray(after[..., 7:]).max(-1) <= np.asarray(before).max(-1)).all()
+
+
+def test_more_rare_symbols_need_no_new_parameters():
+    old, new = ModelConfig(9, 2, 6, 4, 0.4, rare=5), ModelConfig(12, 2, 6, 4, 0.4, rare=8)
+    params = initial_parameters(old, 0)
+    jax.tree.map(np.testing.assert_array_equal, grow_parameters(old, params, new), params)

@@ -49,6 +49,28 @@ def test_what_was_encoded_before_growing_is_decoded_after(old, new):
     assert before.grow(Vocabulary.of_characters(new)).decode(before.encode(old)) == old
 
 
+def counted(text: str) -> Vocabulary:
+    return Vocabulary.of_counts(np.bincount(np.array([ord(c) for c in text]), minlength=0x110000))
+
+
+@given(TEXT)
+def test_in_a_short_text_no_character_is_rare(text):
+    assert counted(text) == Vocabulary.of_characters(text)
+
+
+def test_many_characters_that_hardly_occur_stand_behind_the_others():
+    seldom = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    vocabulary = counted(seldom + "az一" * 100_000)
+    assert vocabulary.rare == 299 and vocabulary.symbols == "az一" + seldom.replace("一", "")
+    assert counted(seldom + "az一" * 99_000).rare < 299, "they are more than a thousandth of the text"
+    assert counted(seldom[:200] + "az" * 150_000).rare == 0, "too few to be worth it"
+    assert Vocabulary.from_json(vocabulary.to_json(), "here") == vocabulary
+
+
+def test_what_is_new_is_rare_where_some_are():
+    assert Vocabulary("abc", rare=1).grow(Vocabulary("axyz")) == Vocabulary("abcxyz", rare=4)
+
+
 @given(st.binary(min_size=1))
 def test_bytes_are_symbols_of_their_own(data):
     vocabulary = Vocabulary.of_bytes()
@@ -95,12 +117,14 @@ def test_what_is_kept_of_a_text_is_what_can_be_encoded(known, text):
         "[]",
         "{}",
         pytest.param("[" * 100_000, id="nested too deep"),
-        '{"unit": "character"}',
-        '{"unit": "word", "symbols": "ab"}',
-        '{"unit": "character", "symbols": ""}',
-        '{"unit": "character", "symbols": "aba"}',
-        '{"unit": "character", "symbols": ["a", "b"]}',
-        '{"unit": "byte", "symbols": "ab"}',
+        '{"unit": "character", "rare": 0}',
+        '{"unit": "word", "symbols": "ab", "rare": 0}',
+        '{"unit": "character", "symbols": "", "rare": 0}',
+        '{"unit": "character", "symbols": "aba", "rare": 0}',
+        '{"unit": "character", "symbols": ["a", "b"], "rare": 0}',
+        '{"unit": "byte", "symbols": "ab", "rare": 0}',
+        '{"unit": "character", "symbols": "ab"}',
+        '{"unit": "character", "symbols": "ab", "rare": 2}',
     ],
 )
 def test_damaged_json_is_an_error_that_names_the_file(damaged):

@@ -174,7 +174,8 @@ def _prepare(
     training, held_out = corpus.split(wishes.validation)
     if wishes.validation and not len(held_out):
         notes.append("the text is too short to hold anything out: there will be no validation")
-    fit = sizing.fit(wishes, len(training), len(corpus.vocabulary), cores(), base and base.config.model)
+    symbols, rare = len(corpus.vocabulary), corpus.vocabulary.rare
+    fit = sizing.fit(wishes, len(training), symbols, cores(), base and base.config.model, rare=rare)
     config = RunConfig(
         fit.model,
         fit.training,

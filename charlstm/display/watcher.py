@@ -25,8 +25,9 @@ def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str
     budget = f"{training.steps:,} steps"
     if training.minutes:
         budget = f"{training.minutes:g} minutes, at most {budget},"
+    rare = f" ({model.rare:,} of them rare)" if model.rare else ""
     note(
-        f"{path}: {config.corpus.characters:,} characters, {model.vocabulary_size} different ones, "
+        f"{path}: {config.corpus.characters:,} characters, {model.vocabulary_size:,} different ones{rare}, "
         f"{training.validation:.0%} of them for validation"
     )
     note(
