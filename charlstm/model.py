@@ -231,19 +231,21 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nnx.State:
-    """`params` for a vocabulary with more symbols behind the old ones; where those are rare, nothing changes.
+    """`params` for a vocabulary with more symbols behind those that `old` tells apart.
 
     A new symbol starts as a stranger: the mean of the known embeddings, and a bias as low as the rarest symbol's.
     """
-    added = new.rows - old.rows
-    if not added:
-        return params
+    known, told_apart = old.rows - (old.rare > 0), new.rows - (new.rare > 0)
+    stranger = old.rows
+    rows = [*range(known), *[stranger] * (told_apart - known)]
+    if new.rare:
+        rows.append(known if old.rare else stranger)
+    rows = jnp.array(rows)
     tensors = to_tensors(params)
     embedding, kernel, bias = (jnp.asarray(tensors[name]) for name in ("embedding", "head_kernel", "head_bias"))
-    mean = jnp.broadcast_to(embedding.mean(0), (added, embedding.shape[1]))
-    tensors["embedding"] = jnp.concatenate([embedding, mean])
-    tensors["head_kernel"] = jnp.pad(kernel, ((0, 0), (0, added)))
-    tensors["head_bias"] = jnp.concatenate([bias, jnp.full(added, bias.min())])
+    tensors["embedding"] = jnp.concatenate([embedding, embedding.mean(0, keepdims=True)])[rows]
+    tensors["head_kernel"] = jnp.pad(kernel, ((0, 0), (0, 1)))[:, rows]
+    tensors["head_bias"] = jnp.append(bias, bias.min())[rows]
     return from_tensors(new, tensors, "the weights to start from")
 
 

@@ -118,11 +118,11 @@ class Vocabulary:
     def grow(self, other: "Vocabulary") -> "Vocabulary":
         """This vocabulary with the symbols of `other` that it lacks behind its own, so that no id changes.
 
-        Where there are rare symbols, those are rare, too.
+        Only rare symbols move: they stay the last ones, and those that `other` has often are rare no longer.
         """
-        known = set(self.symbols)
-        added = "".join(c for c in other.symbols if c not in known)
-        return Vocabulary(self.symbols + added, self.unit, self.rare + len(added) if self.rare else 0)
+        frequent = _union(self.symbols[: len(self) - self.rare], other.symbols[: len(other) - other.rare])
+        symbols = _union(frequent, _union(self.symbols, other.symbols))
+        return Vocabulary(symbols, self.unit, len(symbols) - len(frequent))
 
     def stranger(self, strangers: str, position: int | None = None) -> VocabularyError:
         """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
@@ -157,3 +157,8 @@ class Vocabulary:
             case {"symbols": symbols, "unit": "byte", "rare": 0} if symbols == cls.of_bytes().symbols:
                 return cls.of_bytes()
         raise RunError(f"{where} does not hold a vocabulary", "the file is damaged; train again or use a copy")
+
+
+def _union(symbols: str, more: str) -> str:
+    """`symbols`, and those of `more` that are not among them."""
+    return "".join(dict.fromkeys(symbols + more))

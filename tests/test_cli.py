@@ -132,7 +132,8 @@ def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
     assert set(drawn) <= set(rare + "abc \n") and set(drawn) & set(rare) and set(drawn) & set("abc ")
     Path("more.txt").write_bytes("♥é a".encode())
     assert called(["train", "more.txt", "--init-from", "run", "--steps", "3", "--run", "more"]) == 0
-    assert "306 different ones (302 of them rare)" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "2 characters are new" in err and "306 different ones (300 of them rare)" in err
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,14 @@ def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
     assert (np.asarray(after[..., 7:]).max(-1) <= np.asarray(before).max(-1)).all()
 
 
-def test_more_rare_symbols_need_no_new_parameters():
-    old, new = ModelConfig(9, 2, 6, 4, 0.4, rare=5), ModelConfig(12, 2, 6, 4, 0.4, rare=8)
+@pytest.mark.parametrize(("rare", "new_rare"), [(0, 3), (5, 8), (5, 2), (5, 0)])
+def test_rare_symbols_may_come_and_go(rare, new_rare):
+    old, new = ModelConfig(9, 1, 6, 4, 0.4, rare=rare), ModelConfig(12, 1, 6, 4, 0.4, rare=new_rare)
+    known, told_apart = 9 - rare, 12 - new_rare
     params = initial_parameters(old, 0)
-    jax.tree.map(np.testing.assert_array_equal, grow_parameters(old, params, new), params)
+    embedding = to_tensors(params)["embedding"]
+    grown = to_tensors(grow_parameters(old, params, new))["embedding"]
+    np.testing.assert_array_equal(grown[:known], embedding[:known])
+    np.testing.assert_array_equal(grown[known:told_apart], np.tile(embedding.mean(0), (told_apart - known, 1)))
+    if new_rare:
+        np.testing.assert_array_equal(grown[-1], embedding[-1] if rare else embedding.mean(0))

@@ -67,8 +67,9 @@ def test_many_characters_that_hardly_occur_stand_behind_the_others():
     assert Vocabulary.from_json(vocabulary.to_json(), "here") == vocabulary
 
 
-def test_what_is_new_is_rare_where_some_are():
-    assert Vocabulary("abc", rare=1).grow(Vocabulary("axyz")) == Vocabulary("abcxyz", rare=4)
+def test_a_rare_symbol_that_becomes_frequent_is_told_apart():
+    assert Vocabulary("abcd", rare=2).grow(Vocabulary("axdy", rare=1)) == Vocabulary("abxdcy", rare=2)
+    assert Vocabulary("ab").grow(Vocabulary("axy", rare=1)) == Vocabulary("abxy", rare=1)
 
 
 @given(st.binary(min_size=1))

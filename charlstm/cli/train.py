@@ -166,7 +166,7 @@ def _prepare(
         corpus = corpora.open_corpus(files, unit, encoding)
         if base:
             vocabulary = base.vocabulary.grow(corpus.vocabulary)
-            added = vocabulary.symbols[len(base.vocabulary) :]
+            added = "".join(c for c in corpus.vocabulary.symbols if c not in base.vocabulary.symbols)
             notes.append(
                 f"starting from {init_from}; {len(added)} characters are new{': ' if added else ''}{added!r:.60}"
             )
