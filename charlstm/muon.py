@@ -27,9 +27,9 @@ _GATES = 4
 # from 1, on the range to which the rounds before it bring [0.01, 1] (after Amsel et al. 2025, "The Polar Express"; a
 # linear programme finds them). What is left is [0.73, 1.27]. Jordan's five equal rounds learn no better (RESULTS.md).
 _ROUNDS = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
-# An orthogonal R x C matrix has entries of about 1/sqrt(max(R, C)); with this factor they are as large as AdamW's
-# updates usually are, and one learning rate fits both (Liu et al. 2025, "Muon is scalable for LLM training").
-_ADAM_SIZE = 0.2
+# How far an update moves in every direction, where AdamW moves every entry by about 1: one learning rate fits both.
+# It is longer where few inputs drive many units, by sqrt(C / R) as with Jordan et al.
+_LENGTH = 2.25
 
 
 class MuonState(NamedTuple):
@@ -60,14 +60,14 @@ def scale_by_muon(momentum: float = 0.95, precision: DTypeLike = jnp.float32) ->
 
 
 def _orthogonal_gates(kernels: list[Array], precision: DTypeLike) -> list[Array]:
-    """Every gate of every kernel `[D, 4H]` made orthogonal, at the size of AdamW's updates."""
+    """Every gate of every kernel `[D, 4H]` made orthogonal, and as long as an update should be."""
     same_shape = defaultdict(list)
     for place, kernel in enumerate(kernels):
         same_shape[kernel.shape].append(place)
     result = list(kernels)
     for (rows, columns), places in same_shape.items():
         gates = jnp.concatenate([jnp.stack(jnp.split(kernels[place], _GATES, axis=1)) for place in places])
-        gates = _spread_out(gates, precision) * (_ADAM_SIZE * max(rows, columns // _GATES) ** 0.5)
+        gates = _spread_out(gates, precision) * (_LENGTH * max(1.0, columns / _GATES / rows) ** 0.5)
         for place, four in zip(places, jnp.split(gates, len(places)), strict=True):
             result[place] = jnp.concatenate(list(four), axis=1)
     return result
