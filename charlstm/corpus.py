@@ -102,7 +102,7 @@ def open_corpus(
     if vocabulary is None and unit == "byte":
         vocabulary = Vocabulary.of_bytes()
     fingerprint = fingerprint_of(files)
-    marks = [fingerprint, unit, encoding, vocabulary.symbols if vocabulary else None, vocabulary and unknown]
+    marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown]
     key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
     folder = cache_folder("ids")
     _forget_unused(folder)

@@ -173,6 +173,13 @@ def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkey
             assert text_of(open_corpus([path])) == "kept " * 20
 
 
+def test_what_is_kept_under_one_vocabulary_is_not_taken_for_another(tmp_path):
+    path = written(tmp_path / "text.txt", "abcab")
+    for known in (Vocabulary("abc"), Vocabulary("abc", rare=2), Vocabulary("acb")):
+        corpus = open_corpus([path], vocabulary=known)
+        assert corpus.vocabulary == known and text_of(corpus) == "abcab"
+
+
 def test_ids_that_nothing_has_used_for_a_month_are_forgotten(tmp_path, monkeypatch, cache):
     old, used = written(tmp_path / "old", "old text"), written(tmp_path / "used", "used text")
     for path in (old, used):
