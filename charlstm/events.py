@@ -58,12 +58,16 @@ class Saved:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended, or was stopped and can be resumed. `best` is None without a validation."""
+    """The run has ended, or was stopped and can be resumed. `best` is None without a validation.
+
+    Short runs validate on a piece of the `held_out` characters: `best.characters` of them.
+    """
 
     reason: Reason
     step: int
     best: Score | None
     best_step: int
+    held_out: int
     loss: float
     elapsed_seconds: float
 

@@ -226,7 +226,8 @@ def train(
     if journal.best is None:  # no validation yet, or none wanted: the last weights are the ones to keep
         run.save_weights(stepper.state.params)
     yield _save(run, stepper, journal, clock, journal.best is None)
-    yield Finished(reason, journal.step, journal.best, journal.best_step, journal.loss, clock.elapsed())
+    held_out = max(0, len(validation_ids) - 1)
+    yield Finished(reason, journal.step, journal.best, journal.best_step, held_out, journal.loss, clock.elapsed())
 
 
 def _begin(run: Run, params: nnx.State | None, resume: bool) -> tuple[TrainState, Journal]:

@@ -119,6 +119,15 @@ def test_a_run_can_start_from_another_and_learn_new_characters(here, run, capfd)
     assert first["loss"] < math.log(len(new)), "it does not start from nothing"
 
 
+def test_a_validation_on_a_piece_says_so(here, capfd):
+    Path("long.txt").write_bytes(b"abc " * 150_000)
+    tiny = ["--hidden-size", "8", "--steps", "3", "--batch-size", "2", "--sequence-length", "8"]
+    assert called(["train", "long.txt", *tiny, "--run", "long"]) == 0
+    assert "(of the first 49,999 of 59,999 characters held out)" in capfd.readouterr().out
+    assert called(["train", "verse.txt", *tiny, "--run", "short"]) == 0
+    assert "held out)" not in capfd.readouterr().out
+
+
 def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
     Path("web.txt").write_bytes((rare[:299] + "abc " * 80_000 + rare[299]).encode())

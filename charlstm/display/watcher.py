@@ -93,6 +93,8 @@ class Watcher:
             result(
                 f"best validation loss {nats(best.loss)}, perplexity {best.perplexity:.3f}, at step {event.best_step:,}"
             )
+            if best.characters < event.held_out:
+                result(f"(of the first {best.characters:,} of {event.held_out:,} characters held out)")
         else:
             result(f"training loss {nats(event.loss)}; no validation")
         result(f"trained {event.step:,} steps in {duration(event.elapsed_seconds)}")
