@@ -8,8 +8,8 @@ from charlstm.config import RunConfig
 # Nats per character. Twenty validations of a run differ by less than 0.005 from noise alone, so twice as much is news.
 _NEWS = 0.01
 _NARROW, _WIDE = 0.06, 0.25  # gaps between validation and training loss
-# A text is as good as new for about so many readings (Muennighoff et al. 2023): a gap that is wide by then is not of
-# what was learned by heart, but of a validation part that is unlike the rest.
+# A text is as good as new for about so many readings (Muennighoff et al. 2023): a gap that is wide before that is not
+# of what was learned by heart, but of a validation part that is unlike the rest.
 _FRESH_EPOCHS = 4
 
 

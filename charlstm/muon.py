@@ -4,8 +4,8 @@ Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks".
 few strong directions and many weak ones; a step along U V^T instead of U S V^T moves along all of them. On two CPU
 cores this learns in two and a half minutes what AdamW does not reach in ten (tests/benchmarks/RESULTS.md).
 
-The four gates of a layer are four matrices. Their orthogonalisations cost about as much as training on two characters
-for each unit, and are spread over the devices, like everything else.
+The four gates of a layer are four matrices. Their orthogonalisations cost as much as training on two or three
+characters for each unit, and are spread over the devices, like everything else.
 
 M: matrices.  R, C: rows and columns.  H: hidden size.
 """
