@@ -38,7 +38,7 @@ class Windows:
         return self.ids[places], self.ids[places + 1]
 
     def windows(self, step: int, count: int, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs and targets of `count` steps, `[room, T, B]` each; zeros behind the last one."""
+        """The inputs and targets of `count` steps, `[room, T, B]` each; zeros after the last one."""
         both = np.zeros((2, room, self.sequence_length, self.batch_size), self.ids.dtype)
         for k in range(count):
             both[:, k] = self.window(step + k)

@@ -15,7 +15,7 @@ from charlstm.config import ModelConfig, Precision, SamplingConfig, TrainingConf
 from charlstm.model import initial_parameters
 from charlstm.optimizer import Schedule
 from charlstm.sampling import generate_ids
-from charlstm.sizing import Machine, fit, weights_per_character
+from charlstm.sizing import Machine, fit, weights_used
 from charlstm.training import Stepper, initial_state
 
 VOCABULARY = 65  # of Shakespeare's characters
@@ -26,7 +26,7 @@ _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Row:
-    """The speeds of one layer of `hidden_size`: characters per second, and of the peak of products in percent."""
+    """Characters per second of one layer of `hidden_size`; `share_of_peak` is of the speed of large products."""
 
     hidden_size: int
     precision: Precision
@@ -43,7 +43,7 @@ def measure(hidden_sizes: tuple[int, ...], devices: int, seconds: float) -> Iter
         wishes = Wishes(hidden_size=hidden_size, steps=1000, precision=precision)
         settings = fit(wishes, CHARACTERS, VOCABULARY, devices, machine=Machine(precision, peaks[precision]))
         training = training_speed(settings.model, settings.training, each)
-        weights = weights_per_character(settings.model.layers, hidden_size, VOCABULARY)
+        weights = weights_used(settings.model.layers, hidden_size, VOCABULARY)
         share = 6 * weights * training / peaks[precision]
         yield Row(hidden_size, precision, training, share, sampling_speed(settings.model, 1, each / 2))
 
@@ -65,7 +65,7 @@ def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float)
         stepper.collect(0)
 
     some_steps()
-    return rate(some_steps, at_once * windows.characters_per_step, seconds)
+    return per_second(some_steps, at_once * windows.characters_per_step, seconds)
 
 
 def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
@@ -76,17 +76,17 @@ def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: 
         for _ in generate_ids(model, params, np.zeros(1, np.int32), config, 0, streams, precision):
             pass
 
-    return rate(draw, config.length * streams, seconds)
+    return per_second(draw, config.length * streams, seconds)
 
 
 def peak_speed(precision: Precision, seconds: float) -> float:
     """Floating point operations per second of a large square product on all cores."""
     x = jnp.ones((_PEAK_SIZE, _PEAK_SIZE), jnp.dtype(precision))
     product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
-    return rate(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)
+    return per_second(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)
 
 
-def rate(once: Callable[[], object], amount: float, seconds: float) -> float:
+def per_second(once: Callable[[], object], amount: float, seconds: float) -> float:
     """`amount` per second of `once`: the median over as many calls as fit, after a first one that compiles."""
     once()
     times: list[float] = []

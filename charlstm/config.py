@@ -1,6 +1,7 @@
-"""Settings: frozen, checked when they are made, strict about their JSON. Defaults stand here and nowhere else.
+"""Settings: frozen, checked when they are made, strict about their JSON.
 
-A field that is None in `Wishes` is one that the user left open; `sizing.fit` closes it.
+Defaults stand here. A field that is None in `Wishes` is one that the user left open: `sizing.fit` closes it, for it
+depends on the text, the time and the machine.
 """
 
 import dataclasses
@@ -72,7 +73,7 @@ def _check(settings: Any) -> None:
 
 
 def rows(vocabulary_size: int, rare: int) -> int:
-    """Symbols that a network tells apart: all that are not rare, and one that stands for the rare ones."""
+    """Rows of embedding and head: one for each symbol that is not rare, and one for all rare ones together."""
     return vocabulary_size - rare + (rare > 0)
 
 
@@ -99,7 +100,7 @@ class ModelConfig:
 
     @property
     def rows(self) -> int:
-        """Symbols that the network tells apart."""
+        """Rows of embedding and head: one for each symbol that is not rare, and one for all rare ones together."""
         return rows(self.vocabulary_size, self.rare)
 
 
@@ -117,7 +118,7 @@ class Wishes:
     sequence_length: int | None = None
     learning_rate: float | None = None
     optimizer: Optimizer = "muon"
-    weight_decay: float | None = None
+    weight_decay: float = 0.1
     clip: float = 1.0
     epochs: float | None = None
     steps: int | None = None

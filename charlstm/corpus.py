@@ -22,7 +22,7 @@ from charlstm.config import CorpusConfig, Unit, Unknown
 from charlstm.download import Progress, is_named, locate_named
 from charlstm.errors import CorpusError, RunError
 from charlstm.files import atomic_write, cache_folder, write_text
-from charlstm.text import characters, code_points, fingerprint_of, opened, text_encoding
+from charlstm.text import characters, fingerprint_of, opened, read_codepoints, text_encoding
 from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
@@ -223,7 +223,7 @@ def _texts_in(folder: Path) -> list[Path]:
 def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:
     """Pass 1: which characters there are, and how often."""
     counts = np.zeros(CODEPOINTS, np.int64)
-    for points in code_points(files, encoding):
+    for points in read_codepoints(files, encoding):
         found = np.bincount(points)
         counts[: len(found)] += found
     if not counts.any():
@@ -236,13 +236,13 @@ def _encode(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Pass 2: pieces of ids, each with the number of characters that were left out of it."""
     position = 0
-    for points in code_points(files, encoding):
+    for points in read_codepoints(files, encoding):
         ids = vocabulary.table[points]
         strange = ids == UNKNOWN
         if strange.any():
             if unknown == "error":
                 first = int(strange.argmax())
-                raise vocabulary.stranger(chr(points[first]), position + first + 1)
+                raise vocabulary.unknown_error(chr(points[first]), position + first + 1)
             ids = ids[~strange]
         position += len(points)
         yield ids.astype(vocabulary.id_type), len(points) - len(ids)

@@ -24,7 +24,7 @@ class NamedCorpus:
     name: str
     about: str
     licence: str
-    files: Callable[[], list[Path]]
+    files: Callable[[], list[Path]] = list
     url: str = ""
     sha256: str = ""
     download_size: int = 0
@@ -78,32 +78,29 @@ NAMED = {
             "tiny-shakespeare",
             "40,000 lines of Shakespeare, from char-rnn",
             "public domain",
-            list,
-            "https://raw.githubusercontent.com/karpathy/char-rnn/"
+            url="https://raw.githubusercontent.com/karpathy/char-rnn/"
             "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
-            "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-            1_115_394,
-            1_115_394,
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            download_size=1_115_394,
+            size=1_115_394,
         ),
         NamedCorpus(
             "enwik8",
             "the first 100 MB of the English Wikipedia of 2006, XML included",
             "CC-BY-SA-3.0",
-            list,
-            "http://mattmahoney.net/dc/enwik8.zip",
-            "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
-            36_445_475,
-            100_000_000,
+            url="http://mattmahoney.net/dc/enwik8.zip",
+            sha256="547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+            download_size=36_445_475,
+            size=100_000_000,
         ),
         NamedCorpus(
             "text8",
             "100 MB of Wikipedia's words in 26 letters and spaces",
             "CC-BY-SA-3.0",
-            list,
-            "http://mattmahoney.net/dc/text8.zip",
-            "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
-            31_344_016,
-            100_000_000,
+            url="http://mattmahoney.net/dc/text8.zip",
+            sha256="a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+            download_size=31_344_016,
+            size=100_000_000,
         ),
     )
 }

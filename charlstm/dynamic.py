@@ -57,7 +57,7 @@ class Adapter:
         states, squares, segments = zero_states(model, 1), jax.tree.map(jnp.zeros_like, params), 0
         for inputs, targets, counts in _segments(ids[-_STATISTICS:]):
             states, squares = measure(params, states, squares, inputs, targets, counts)
-            segments += len(inputs)
+            segments += int(counts.any(1).sum())
         roots = jax.tree.map(lambda square: jnp.sqrt(square / segments), squares)
         leaves = jax.tree.leaves(roots)
         # A weight that hardly ever moved (of a character seldom met) must not jump at its first gradient.

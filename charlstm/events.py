@@ -27,7 +27,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """One line of metrics.jsonl. `loss` is the mean since the last report; losses are nats per character."""
+    """One line of metrics.jsonl. `loss` is the mean since the last report; losses are nats per character.
+
+    `characters` were read so far. `learning_rate` and `gradient_norm`, before clipping, are those of the last step.
+    `characters_per_second` are since the last report, without validations and passages; `elapsed_seconds` are those of
+    all sittings, compiling included.
+    """
 
     step: int
     epoch: float
@@ -50,7 +55,7 @@ class SampleDue:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written; `best`: and the weights, because they are the best so far."""
+    """A checkpoint was written; `best`: and the weights, as the best so far or because nothing is held out."""
 
     step: int
     best: bool

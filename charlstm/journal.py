@@ -14,7 +14,8 @@ _REPORTS = 100
 _VALIDATIONS = 20
 _VALIDATION_SHARE = 0.06  # of a run's computing
 _FEWEST_VALIDATIONS = 4
-_SCORING_COST = 1 / 3  # of a character, against training on it
+_SCORING_COST = 1 / 3  # of training on the same characters: forward only
+_LEAST_CHARACTERS = 50_000  # for a validation that can tell which weights are better
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Cadence:
         Of a validation part so long that not even four validations are paid for, a run reads the beginning only.
         """
         affordable = _VALIDATION_SHARE / _SCORING_COST * total * characters_per_step
-        characters = min(validation_characters, max(50_000, int(affordable / _FEWEST_VALIDATIONS)))
+        characters = min(validation_characters, max(_LEAST_CHARACTERS, int(affordable / _FEWEST_VALIDATIONS)))
         validations = min(_VALIDATIONS, max(1, int(affordable / max(1, characters))))
         return cls(max(1, total // _REPORTS), math.ceil(total / validations), characters)
 
@@ -64,8 +65,8 @@ class Journal:
         self.loss_sum, self.loss_steps = 0.0, 0
         return self.loss
 
-    def is_best(self, score: Score) -> bool:
-        """Note a validation; whether it is the best so far."""
+    def note_validation(self, score: Score) -> bool:
+        """Remember a validation; True if it is the best so far."""
         better = self.best is None or score.loss < self.best.loss
         self.validations_since_best = 0 if better else self.validations_since_best + 1
         if better:
@@ -128,42 +129,45 @@ class Clock:
     def __init__(self, elapsed: float, seconds: float | None) -> None:
         self._began = time.perf_counter() - elapsed
         self._seconds = seconds
-        self._marks = [share * seconds for share in self._MILESTONES if share * seconds > elapsed] if seconds else []
-        self._base: tuple[float, int] | None = None  # when steps began to be made after compiling, and at which step
-        self._mark = 0.0, 0  # when the last estimate was made, and at which step
-        self._paused = self._longest_pause = 0.0  # the former since the last estimate
+        milestones = (share * (seconds or 0) for share in self._MILESTONES)
+        self._milestones = [due for due in milestones if due > elapsed]
+        self._compiled: tuple[float, int] | None = None  # when the first step of this sitting was made, and which
+        self._last_estimate = 0.0, 0  # when the last estimate was made, and at which step
+        self._paused = 0.0  # seconds since the last estimate
+        self._longest_pause = 0.0  # of the whole run
 
     def elapsed(self) -> float:
         """Seconds since the run began, less the time between its sittings."""
         return time.perf_counter() - self._began
 
     def pause(self, seconds: float) -> None:
-        """Time went into a validation, a sample or a save, not into steps."""
+        """Time went into a validation or a passage, not into steps."""
         self._paused += seconds
         self._longest_pause = max(self._longest_pause, seconds)
 
     @property
     def estimate_due(self) -> bool:
-        """Whether `steps_in_budget` wants to be asked, with all steps made: at the first step and at the milestones."""
-        return self._base is None or (bool(self._marks) and self.elapsed() >= self._marks[0])
+        """Whether to call `steps_in_budget` as soon as all dispatched steps are made."""
+        return self._compiled is None or (bool(self._milestones) and self.elapsed() >= self._milestones[0])
 
     def steps_in_budget(self, step: int) -> int | None:
         """How many steps, in all, fill the budget at the speed since the last estimate; None if there is none."""
         now = self.elapsed()
-        if self._base is None:  # the first step carried the compilation: count from here
-            self._base = self._mark = now, step
-        since, first = self._mark
+        if self._compiled is None:  # the first step carried the compilation: count from here
+            self._compiled = self._last_estimate = now, step
+        since, first = self._last_estimate
         if self._seconds is None or step <= first:
             return None
-        self._marks = [mark for mark in self._marks if mark > now]
+        self._milestones = [due for due in self._milestones if due > now]
         pace = (now - since - self._paused) / (step - first)
-        self._mark, self._paused = (now, step), 0.0
+        self._last_estimate, self._paused = (now, step), 0.0
+        # Room for the last validation, should it take a fifth longer than the longest pause yet.
         return step + max(1, int((self._seconds - now - 1.2 * self._longest_pause) / pace))
 
     def progress(self, step: int, total: int) -> Progress:
         """How far the run is: by the speed of its steps, and before that is known by its budget."""
         now = self.elapsed()
         left = self._seconds and max(0.0, self._seconds - now)
-        if self._base and total and step > self._base[1]:
-            left = (total - step) * (now - self._base[0]) / (step - self._base[1])
+        if self._compiled and total and step > self._compiled[1]:
+            left = (total - step) * (now - self._compiled[0]) / (step - self._compiled[1])
         return Progress(step, total, 0.0 if left is None else now / max(now + left, 1e-9), left)

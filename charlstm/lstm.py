@@ -14,6 +14,7 @@ for all time steps at once and is passed in as `gate_inputs`; only the part that
 T: time steps.  B: streams.  H: hidden size.  G: gates side by side, 4H.  D, E: sizes of any input and output.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -78,7 +79,8 @@ def reference_scan(
 # a value be computed once and stored. Measurements: tests/benchmarks/RESULTS.md.
 
 
-def _lstm_scan(
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def lstm_scan(
     gate_inputs: Float[Array, "T B G"],
     recurrent_kernel: Float[Array, "H G"],
     state: LSTMState,
@@ -90,10 +92,11 @@ def _lstm_scan(
 
 
 def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
-    """Hidden and cell states before each time step and after the last, the activated gates, and the last state.
+    """Hidden and cell states before each step and after the last, [T + 1, B, H]; gates, [T, B, G]; the last state.
 
-    Cell states and gates are only kept on demand. The gates take the place of their inputs: a time step then writes
-    what its core has just read, and no other array of that size is made.
+    With `keep` the cell states are stored, and the activated gates take the place of their inputs: a time step then
+    writes what its core has just read, and no other array of that size is made. Without, cell states are None and the
+    gates still their inputs.
     """
     kernel = optimization_barrier(recurrent_kernel.astype(precision))
     T, B, G = gate_inputs.shape
@@ -139,7 +142,7 @@ def _lstm_scan_forward(gate_inputs, recurrent_kernel, state, precision):
 
 
 def _lstm_scan_backward(precision, kept, cotangents):
-    """Truncated backpropagation through time (Werbos 1990): only d_gates waits for the loop.
+    """Backpropagation through time (Werbos 1990); the gradient of the kernel is left for after the loop.
 
     With d_x for the derivative of the loss by x, from the last time step to the first:
         d_h += d_outputs;  d_c += d_h * o * (1 - tanh(c)^2)
@@ -177,7 +180,6 @@ def _lstm_scan_backward(precision, kept, cotangents):
     return d_gates, _weight_gradient(hiddens[:-1], d_gates, precision), d_state
 
 
-lstm_scan = jax.custom_vjp(_lstm_scan, nondiff_argnums=(3,))
 lstm_scan.defvjp(_lstm_scan_forward, _lstm_scan_backward)
 
 
@@ -186,13 +188,15 @@ def _weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B
     rows = inputs.reshape(-1, inputs.shape[-1]).astype(precision)
     columns = rows.T
     if precision == jnp.bfloat16:
-        # XLA would fold the transposition into the product, has none for the CPU that reads bfloat16 by columns, and
-        # falls back to float32 (198 instead of 360 GFLOP/s): so it is told to store the transposed array.
+        # XLA would fold the transposition into the product, but has no bfloat16 product for the CPU that reads its left
+        # operand by columns, and falls back to float32 (198 instead of 360 GFLOP/s). So it is told to store the
+        # transposed array.
         columns = with_layout_constraint(optimization_barrier(rows).T, Layout(major_to_minor=(0, 1)))
     return product(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
 
 
-def _project(x: Float[Array, "T B D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "T B E"]:
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def project(x: Float[Array, "T B D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "T B E"]:
     """`x @ kernel` for all time steps at once, rounded to `precision` in the gradient's products too."""
     return product(x, kernel, precision)
 
@@ -202,5 +206,4 @@ def _project_backward(precision, kept, d_outputs):
     return product(d_outputs, kernel.T, precision), _weight_gradient(x, d_outputs, precision)
 
 
-project = jax.custom_vjp(_project, nondiff_argnums=(2,))
 project.defvjp(lambda x, kernel, precision: (product(x, kernel, precision), (x, kernel)), _project_backward)

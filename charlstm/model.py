@@ -1,6 +1,6 @@
 """The model: embedding -> recurrent layers -> logits, as Flax NNX modules whose state is an argument and a result.
 
-T: time steps.  B: streams.  V: vocabulary.  R: symbols that the network tells apart; V if none are rare.
+T: time steps.  B: streams.  V: vocabulary.  R: rows of embedding and head; V if no symbol is rare.
 E: embedding size.  D: input size of a layer.  H: hidden size.  G: 4H.
 """
 
@@ -58,7 +58,7 @@ class CharLSTM(nnx.Module):
         masks: Sequence[Float[Array, "B H"]] | None = None,
         precision: DTypeLike = jnp.float32,
     ) -> tuple[Float[Array, "T B R"], States]:
-        """Logits of the next character at every place, and the states behind the last one.
+        """Logits of the next character at every place, and the states after the last one.
 
         Where there are rare symbols, the last logit is that of all of them together.
         `masks` silence units, one mask a layer for all time steps; without them nothing is dropped. Products round
@@ -115,6 +115,7 @@ class CharLSTM(nnx.Module):
         embedding, kernel = self.embedding[...], layer.input_kernel[...]
         (R, E), columns = embedding.shape, kernel.shape[1]
         ids = jnp.minimum(ids, R - 1)
+        # Multiplications: the one-hot product of look_up's gradient, and a product with the two of its gradient.
         table_first = ids.size * R * columns + 3 * R * E * columns
         rows_first = ids.size * R * E + 3 * ids.size * E * columns
         if table_first <= rows_first:
@@ -201,7 +202,7 @@ def drop_weights(key: Array, params: nnx.State, config: ModelConfig) -> nnx.Stat
         if not name.endswith("recurrent_kernel"):
             return leaf
         bits = jax.random.bits(jax.random.fold_in(key, int(name.split(".")[1])), leaf.shape, jnp.uint16)
-        # Held apart, so that it is drawn once whatever uses it.
+        # The barrier keeps XLA from drawing the mask again for each use.
         mask = jax.lax.optimization_barrier(jnp.where(bits.astype(jnp.float32) < keep * 2**16, 1 / keep, 0.0))
         return leaf * mask
 
@@ -231,21 +232,21 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nnx.State:
-    """`params` for a vocabulary with more symbols behind those that `old` tells apart.
+    """`params` for a vocabulary with more symbols after those that are not rare in `old`.
 
-    A new symbol starts as a stranger: the mean of the known embeddings, and a bias as low as the rarest symbol's.
+    A new symbol starts with the mean of the known embeddings, no weights in the head, and the lowest bias.
     """
-    known, told_apart = old.rows - (old.rare > 0), new.rows - (new.rare > 0)
-    stranger = old.rows
-    rows = [*range(known), *[stranger] * (told_apart - known)]
+    known, wanted = old.rows - (old.rare > 0), new.rows - (new.rare > 0)
+    fresh = old.rows  # the row that is appended below
+    sources = [*range(known), *[fresh] * (wanted - known)]
     if new.rare:
-        rows.append(known if old.rare else stranger)
-    rows = jnp.array(rows)
+        sources.append(known if old.rare else fresh)
+    sources = jnp.array(sources)
     tensors = to_tensors(params)
     embedding, kernel, bias = (jnp.asarray(tensors[name]) for name in ("embedding", "head_kernel", "head_bias"))
-    tensors["embedding"] = jnp.concatenate([embedding, embedding.mean(0, keepdims=True)])[rows]
-    tensors["head_kernel"] = jnp.pad(kernel, ((0, 0), (0, 1)))[:, rows]
-    tensors["head_bias"] = jnp.append(bias, bias.min())[rows]
+    tensors["embedding"] = jnp.concatenate([embedding, embedding.mean(0, keepdims=True)])[sources]
+    tensors["head_kernel"] = jnp.pad(kernel, ((0, 0), (0, 1)))[:, sources]
+    tensors["head_bias"] = jnp.append(bias, bias.min())[sources]
     return from_tensors(new, tensors, "the weights to start from")
 
 

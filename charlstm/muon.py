@@ -1,8 +1,8 @@
 """Muon: momentum whose matrices are made orthogonal, so that every direction of a kernel learns at the same pace.
 
 Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks". A gradient of a recurrent kernel has a
-few strong directions and many weak ones; a step along U V^T instead of U S V^T moves along all of them. On two CPU
-cores this learns in two and a half minutes what AdamW does not reach in ten (tests/benchmarks/RESULTS.md).
+few strong directions and many weak ones; a step along U V^T instead of U S V^T moves along all of them. After 4
+million characters of Shakespeare 512 units score 1.415 nats, with AdamW 1.548 (tests/benchmarks/RESULTS.md).
 
 The four gates of a layer are four matrices. Their orthogonalisations cost as much as training on two or three
 characters for each unit, and are spread over the devices, like everything else.

@@ -45,7 +45,7 @@ class Schedule:
         return self.peak * warm * (1 - self.progress_at(step))
 
     def rates(self, step: int, count: int, room: int) -> np.ndarray:
-        """The rates of `count` steps from `step` on, float32 `[room]`; zeros behind the last one."""
+        """The rates of `count` steps from `step` on, float32 `[room]`; zeros after the last one."""
         rates = np.zeros(room, np.float32)
         rates[:count] = [self.rate(step + k) for k in range(count)]
         return rates

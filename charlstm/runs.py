@@ -30,7 +30,6 @@ from charlstm.files import atomic_write, storage_errors, write_text
 from charlstm.model import fit_tensors, from_tensors, to_tensors
 from charlstm.vocabulary import Vocabulary
 
-FORMAT = 1
 RUNS = Path("runs")
 _CONFIG, _VOCABULARY, _WEIGHTS, _METRICS = (
     "config.json",
@@ -121,7 +120,7 @@ class Run:
                     return
 
     def cut_metrics(self, step: int) -> None:
-        """Forget reports behind `step`, which resuming makes anew."""
+        """Forget reports after `step`, which resuming makes anew."""
         kept = [json.dumps(report) + "\n" for report in self.read_metrics() if report["step"] <= step]
         write_text(self.metrics_path, "".join(kept))
 
@@ -220,9 +219,9 @@ def _config_from(text: str, where: str) -> RunConfig:
     except (ValueError, RecursionError) as error:
         raise RunError(f"{where} does not hold JSON: {error}", "the file is damaged") from error
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
+    if found != RunConfig.format:
         raise RunError(
-            f"{where} is of format {found}, but this program reads format {FORMAT}",
+            f"{where} is of format {found}, but this program reads format {RunConfig.format}",
             "use the version of charlstm that wrote it, or train again",
         )
     return from_json(RunConfig, data, where)

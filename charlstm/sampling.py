@@ -96,7 +96,7 @@ def _make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
 
 @lru_cache(maxsize=8)
 def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, ids [N], count) -> (gate table, states, logits)` behind the first `count` ids."""
+    """Compile-ready `read(params, ids [N], count) -> (gate table, states, logits)` after the first `count` ids."""
     definition, _ = define(model)
 
     @jax.jit
@@ -116,7 +116,7 @@ def _make_reader(model: ModelConfig):
 
 
 def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray) -> tuple[Array, States, Float[Array, "1 V"]]:
-    """The gate table, and the states and logits behind the prompt `ids` `[N]`; uniform logits behind an empty one."""
+    """The gate table, and the states and logits after the prompt `ids` `[N]`; uniform logits after an empty one."""
     padded = np.zeros(-(-max(1, len(ids)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
     padded[: len(ids)] = ids
     return _make_reader(model)(params, padded, len(ids))
@@ -136,11 +136,11 @@ def generate_ids(
     The next chunk is being computed while the caller uses this one. Products round their operands to `precision`:
     many streams are faster in bfloat16 where `train --precision auto` is; a single one is not.
     """
-    table, *behind_prompt = read_prompt(model, params, prompt)
+    table, *after_prompt = read_prompt(model, params, prompt)
     params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
     mesh = make_mesh(streams)
     params, table = everywhere(mesh, (params, table))
-    states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), behind_prompt))
+    states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), after_prompt))
     chunk, key = _make_chunk(model, _without_length(config), mesh), jax.random.key(seed)
     waiting: list[Array] = []
     for first in range(0, config.length, _CHUNK):
@@ -160,9 +160,9 @@ def generate(
     config: SamplingConfig | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Symbols of `vocabulary` that follow the symbols `prompt`, in pieces.
+    """Text that follows `prompt`, in pieces; both in symbols of `vocabulary`.
 
-    Behind an empty prompt the model starts as behind a line end, or, if it knows none, behind its first symbol.
+    Without a prompt the model starts as after a line end or, if it knows none, after its first symbol.
 
     Raises:
         VocabularyError: the prompt has unknown characters.

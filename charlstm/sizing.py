@@ -10,8 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, get_args
 
+import jax
+import jax.numpy as jnp
+
 from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes, rows
 from charlstm.errors import ConfigError
+from charlstm.lstm import product
+from charlstm.sharding import LEAST_STREAMS
 
 DEFAULT_MINUTES = 3.0
 
@@ -27,18 +32,17 @@ class Step(NamedTuple):
 # The smallest first. Many small steps learn more than few large ones, but are slower: products of few rows, and Muon's
 # work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is.
 _STEPS = (Step(8, 32, 0.2), Step(16, 64, 0.55), Step(16, 128, 0.65), Step(32, 128, 0.9), Step(64, 128, 1.0))
-_LEAST_SPEED = 0.55
+_LEAST_SPEED = 0.55  # of that of the largest step
 _LEAST_EPOCHS = 15.0
-_MUON_OPERATIONS = 64  # of a step, times the cube of the units
-_LEAST_STREAMS = 4  # of a device
+_MUON_OPERATIONS = 64  # times hidden_size^3, each step
 _WARMUP = 30
 _MOST_EPOCHS = 20.0  # what is learned later is learned by heart
 _RATES = {"muon": 16e-3, "adamw": 4e-3}  # AdamW's for 512 units
 _SIZES = (32, 64, 96, *range(128, 4097, 64))
 # A layer is worth its size if it could read, at the measured speed, so many characters for each weight of its gates;
 # and a text too short for that many weights would only be learned by heart.
-_CHARACTERS_PER_WEIGHT = 13.0
-_WEIGHTS_PER_CHARACTER = 4.5
+_LEAST_READ_PER_WEIGHT = 13.0
+_MOST_WEIGHTS_PER_CHARACTER = 4.5
 # The machine is measured by products of so many rows: between those of a time step, which are smaller, and all others,
 # which are larger.
 _MEASURED_ROWS = 32
@@ -84,10 +88,10 @@ def fit(
         based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, outputs)
     )
     layers = wishes.layers or (based_on.layers if based_on else 1)
-    weights = weights_per_character(layers, hidden_size, outputs)
+    weights = weights_used(layers, hidden_size, outputs)
 
     def readable(step: Step) -> float:
-        muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window)
+        muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window) if wishes.optimizer == "muon" else 0
         return operations / (6 * weights / step.efficiency + muon)
 
     step = _fit_step(readable, characters)
@@ -108,8 +112,8 @@ def fit(
     return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes)
 
 
-def weights_per_character(layers: int, hidden_size: int, outputs: int) -> int:
-    """Weights that a character meets, for six operations each; the first layer's inputs are looked up."""
+def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
+    """Weights that each character is multiplied by, two operations forward and four back; without what is looked up."""
     return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
 
 
@@ -118,8 +122,8 @@ def _fit_hidden_size(operations: float, characters: int, outputs: int) -> int:
 
     def is_worth(units: int) -> bool:
         gates = 4 * units**2
-        readable = operations / (6 * weights_per_character(1, units, outputs))
-        return readable >= _CHARACTERS_PER_WEIGHT * gates and _WEIGHTS_PER_CHARACTER * characters >= gates
+        readable = operations / (6 * weights_used(1, units, outputs))
+        return readable >= _LEAST_READ_PER_WEIGHT * gates and _MOST_WEIGHTS_PER_CHARACTER * characters >= gates
 
     return max(filter(is_worth, _SIZES), default=_SIZES[0])
 
@@ -162,7 +166,7 @@ def _fit_training(
         sequence_length=window,
         optimizer=wishes.optimizer,
         learning_rate=wishes.learning_rate or rate,
-        weight_decay=0.1 if wishes.weight_decay is None else wishes.weight_decay,
+        weight_decay=wishes.weight_decay,
         clip=wishes.clip,
         warmup=min(_WARMUP, max(1, steps // 10)),
         steps=steps,
@@ -183,7 +187,7 @@ def _fit_step(readable: Callable[[Step], float], characters: int) -> Step:
 
 def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    batch_size = wishes.batch_size or max(-(-step.streams // devices), _LEAST_STREAMS) * devices
+    batch_size = wishes.batch_size or max(-(-step.streams // devices), LEAST_STREAMS) * devices
     window = wishes.sequence_length or step.window
     asked = batch_size, window
     left_open = wishes.batch_size is None or wishes.sequence_length is None
@@ -204,11 +208,6 @@ def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: li
 
 def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machine:
     """Time a chain of recurrent products; bfloat16 is better only where it is at least a tenth faster."""
-    import jax
-    import jax.numpy as jnp
-
-    from charlstm.lstm import product
-
     units, length, tries = hidden_size or 512, 8, 25
 
     def chain(hidden, kernel, precision):

@@ -14,7 +14,7 @@ except ImportError as error:
 
 
 class Board:
-    """Writes event files into `folder`, behind those of a run that is resumed."""
+    """Writes event files into `folder`, after those of a run that is resumed."""
 
     def __init__(self, folder: Path, resume: bool) -> None:
         if not resume:

@@ -90,7 +90,7 @@ def _decoded(
         raise CorpusError(f"{path} is not {encoding}: {error}", "name its encoding with `--encoding`") from error
 
 
-def code_points(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
+def read_codepoints(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
     """The code points of all files, in pieces. Bytes come as Latin-1, where a NUL is as good as any other."""
     for path in files:
         seen = 0

@@ -30,6 +30,7 @@ from charlstm.journal import Cadence, Clock, Journal
 from charlstm.model import States, cross_entropy, define, drop_weights, dropout_masks, initial_parameters, zero_states
 from charlstm.optimizer import Schedule, make_optimizer
 from charlstm.runs import Run
+from charlstm.score import Score
 from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, mean_over_devices, own_streams
 
 ROOM = 32  # K
@@ -123,7 +124,7 @@ class Stepper:
         self._last = time.perf_counter()
 
     def dispatch(self, step: int, most: int, schedule: Schedule) -> int:
-        """Start some of the next `most` steps; how many."""
+        """Start at most `most` steps, without waiting for them; returns how many."""
         count = max(1, min(most, ROOM, int(_DISPATCH_SECONDS / self._seconds_per_step)))
         inputs, targets = (by_stream(self.mesh, ids, 2) for ids in self.windows.windows(step, count, ROOM))
         rates = schedule.rates(step, count, ROOM)
@@ -132,7 +133,7 @@ class Stepper:
         return count
 
     def collect(self, under_way: int) -> tuple[float, int]:
-        """Wait until at most so many dispatches are under way: the sum of the losses that came in, and of how many."""
+        """Wait until at most `under_way` dispatches are; returns the sum of the losses that came in, and how many."""
         losses, steps = 0.0, 0
         while len(self._waiting) > under_way:
             count, loss_sum, norm = self._waiting.popleft()
@@ -162,7 +163,7 @@ def train(
     for bit as if the run had never been stopped. `stop` is asked between dispatches.
 
     Raises:
-        RunError: there is nothing to resume.
+        RunError: there is nothing to resume, the run has finished, or its checkpoint is damaged.
         TrainingError: the loss is not finite.
         StorageError: a save failed; what was saved before is whole.
     """
@@ -174,7 +175,7 @@ def train(
     clock = Clock(journal.elapsed, config.minutes and config.minutes * 60)
     stepper = Stepper(model, config, windows, state)
     del state  # its buffers are donated to the first step
-    interval = last_save = clock.elapsed()
+    interval_began = last_save = clock.elapsed()
     if not journal.schedule.total:
         _plan(journal, config.steps, windows, validation_ids)
 
@@ -191,15 +192,11 @@ def train(
         if journal.report_due:
             journal.add_losses(*stepper.collect(0))
             now = clock.elapsed()
-            speed = journal.loss_steps * windows.characters_per_step / (now - interval)
+            speed = journal.loss_steps * windows.characters_per_step / (now - interval_began)
             loss = _finite(journal.close_interval(), journal.step, config)
             score = None
             if validated := journal.validation_due:
-                assert journal.cadence
-                part = validation_ids[: journal.cadence.characters]
-                score = evaluate(model, stepper.state.params, part, run.vocabulary)
-                if improved := journal.is_best(score):
-                    run.save_weights(stepper.state.params)
+                score, improved = _validate(run, stepper.state.params, journal, validation_ids)
             report = Report(
                 step=journal.step,
                 epoch=windows.epoch(journal.step),
@@ -217,7 +214,7 @@ def train(
                 yield SampleDue(journal.step, stepper.state.params)
             clock.pause(clock.elapsed() - now)
             stepper.rest()
-            interval = clock.elapsed()
+            interval_began = clock.elapsed()
         if validated or clock.elapsed() - last_save > _SAVE_SECONDS:
             yield _save(run, stepper, journal, clock, improved)
             last_save = clock.elapsed()
@@ -249,6 +246,15 @@ def _plan(journal: Journal, total: int, windows: Windows, validation_ids: np.nda
     if total != journal.schedule.total:
         journal.schedule = journal.schedule.replan(journal.step, total)
         journal.cadence = Cadence.of(total, windows.characters_per_step, len(validation_ids))
+
+
+def _validate(run: Run, params: nnx.State, journal: Journal, validation_ids: np.ndarray) -> tuple[Score, bool]:
+    """Score what is held out, and save the weights if they are the best so far."""
+    assert journal.cadence
+    score = evaluate(run.config.model, params, validation_ids[: journal.cadence.characters], run.vocabulary)
+    if improved := journal.note_validation(score):
+        run.save_weights(params)
+    return score, improved
 
 
 def _reason_to_end(journal: Journal, config: TrainingConfig, stop: Callable[[], bool]) -> Reason | None:

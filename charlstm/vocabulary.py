@@ -55,7 +55,7 @@ class Vocabulary:
     def of_counts(cls, counts: np.ndarray) -> "Vocabulary":
         """The characters that occur in a text, by how often each code point does: int64 `[0x110000]`.
 
-        In code point order; the rare ones, if there are any, behind the others.
+        In code point order; the rare ones, if there are any, after the others.
         """
         points = np.flatnonzero(counts)
         rising = points[np.argsort(counts[points], kind="stable")]
@@ -96,7 +96,7 @@ class Vocabulary:
         ids = self.table[codepoints(text)]
         if (ids == UNKNOWN).any():
             strangers = "".join(dict.fromkeys(c for c, i in zip(text, ids, strict=True) if i == UNKNOWN))
-            raise self.stranger(strangers)
+            raise self.unknown_error(strangers)
         return ids.astype(self.id_type)
 
     def decode(self, ids: np.ndarray) -> str:
@@ -116,7 +116,7 @@ class Vocabulary:
         return "".join(c for c, i in zip(text, self.table[codepoints(text)], strict=True) if i != UNKNOWN)
 
     def grow(self, other: "Vocabulary") -> "Vocabulary":
-        """This vocabulary with the symbols of `other` that it lacks behind its own, so that no id changes.
+        """This vocabulary with the symbols of `other` that it lacks after its own, so that no id changes.
 
         Only rare symbols move: they stay the last ones, and those that `other` has often are rare no longer.
         """
@@ -124,7 +124,7 @@ class Vocabulary:
         symbols = _union(frequent, _union(self.symbols, other.symbols))
         return Vocabulary(symbols, self.unit, len(symbols) - len(frequent))
 
-    def stranger(self, strangers: str, position: int | None = None) -> VocabularyError:
+    def unknown_error(self, strangers: str, position: int | None = None) -> VocabularyError:
         """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
         shown = ", ".join(map(name_of, strangers[:8])) + (", ..." if len(strangers) > 8 else "")
         place = "" if position is None else f" at character {position:,}"

@@ -47,7 +47,7 @@ def test_the_best_validation_is_remembered_and_the_others_counted():
     book = Journal(Schedule(1e-3, 1, 100), Cadence(1, 1, 10))
     seen = []
     for book.step, nats in enumerate((3.0, 2.0, 2.5, 2.1, 1.9)):
-        seen.append((book.is_best(Score(nats, 1, 1)), book.best_step, book.validations_since_best))
+        seen.append((book.note_validation(Score(nats, 1, 1)), book.best_step, book.validations_since_best))
     assert seen == [(True, 0, 0), (True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 4, 0)]
     assert book.best and book.best.loss == 1.9
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig, Wishes
 from charlstm.errors import ConfigError
 from charlstm.model import count_parameters
-from charlstm.sizing import Fit, Machine, fit, measure_machine, weights_per_character
+from charlstm.sizing import Fit, Machine, fit, measure_machine, weights_used
 
 MACHINE = Machine("float32", 2e11)
 
@@ -48,7 +48,7 @@ def test_a_character_meets_all_weights_but_those_that_are_looked_up(layers):
     V, E, H = 11, 5, 7
     looked_up, biases = V * E + E * 4 * H, layers * 4 * H + V
     parameters = count_parameters(ModelConfig(V, layers, H, E, 0.0))
-    assert weights_per_character(layers, H, V) == parameters - looked_up - biases
+    assert weights_used(layers, H, V) == parameters - looked_up - biases
 
 
 @pytest.mark.parametrize("vocabulary_size", [2, 65, 4_000, 100_000])
@@ -57,7 +57,7 @@ def test_no_more_is_promised_than_the_machine_can_do(vocabulary_size, minutes):
     characters = 30_000_000
     found = fit(Wishes(minutes=minutes), characters, vocabulary_size, 2, None, MACHINE)
     epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
-    work = 6 * weights_per_character(1, found.model.hidden_size, vocabulary_size) * epochs * characters
+    work = 6 * weights_used(1, found.model.hidden_size, vocabulary_size) * epochs * characters
     assert 0.3 < work / (60 * minutes * MACHINE.speed) < 1
 
 

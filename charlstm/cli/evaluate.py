@@ -32,7 +32,7 @@ def evaluate(
     dynamic: Annotated[bool, _beside("Read again with weights that go on learning from what was scored.")] = False,
     baseline: Annotated[bool, _beside("Score without a network: n-grams, xz and guessing.")] = False,
     windows: Annotated[
-        int | None, _beside("Score windows of so many characters, each from an empty memory.", default="not done")
+        int | None, _beside("Score windows of this many characters, each from an empty memory.", default="not done")
     ] = None,
 ) -> None:
     """Measure how well a model predicts a text: loss, perplexity, bits per character and per byte."""

@@ -22,13 +22,13 @@ def sample(
     unknown: Annotated[Unknown, _prompting("What to do with characters that the model does not know.")] = "error",
     length: Annotated[int, _drawing("Characters to draw, not counting the prompt.")] = SamplingConfig.length,
     temperature: Annotated[
-        float, _drawing("Below 1 bolder in its habits, above 1 wilder; 0 is always the likeliest.")
+        float, _drawing("Below 1 safer, above 1 wilder; 0 is always the likeliest.")
     ] = SamplingConfig.temperature,
     top_k: Annotated[int, _drawing("Draw among the k likeliest only; 0: among all.")] = SamplingConfig.top_k,
     top_p: Annotated[
         float, _drawing("Draw among the likeliest that together have this probability.")
     ] = SamplingConfig.top_p,
-    seed: Annotated[int | None, _drawing("Of the randomness.", default="drawn and shown")] = None,
+    seed: Annotated[int | None, _drawing("Of all that is drawn.", default="drawn and shown")] = None,
 ) -> None:
     """Let a model write; the text streams to standard output."""
     config = SamplingConfig(temperature, top_k, top_p, length)

@@ -33,7 +33,7 @@ def train(
     encoding: Annotated[str, _text("How the characters are encoded.")] = "utf-8",
     validation: Annotated[float, _text("Fraction of the text, from its end, that is held out.")] = Wishes.validation,
     cell: Annotated[Cell, _model("The recurrent cell.")] = Wishes.cell,
-    layers: Annotated[int | None, _model("Recurrent layers.", default=FITTED)] = Wishes.layers,
+    layers: Annotated[int | None, _model("Recurrent layers.", default="1")] = Wishes.layers,
     hidden_size: Annotated[int | None, _model("Units of a layer.", default=FITTED)] = Wishes.hidden_size,
     embedding_size: Annotated[
         int | None, _model("Size of a character vector.", default=FITTED)
@@ -48,28 +48,26 @@ def train(
     epochs: Annotated[float | None, _budget("How often to read the text.")] = Wishes.epochs,
     steps: Annotated[int | None, _budget("Updates of the weights.")] = Wishes.steps,
     patience: Annotated[
-        int | None, _budget("Also stop after so many validations without a better one.")
+        int | None, _budget("Also stop after this many validations in a row without a better one.")
     ] = Wishes.patience,
     batch_size: Annotated[int | None, _optimisation("Streams read side by side.", default=FITTED)] = Wishes.batch_size,
     sequence_length: Annotated[
         int | None, _optimisation("Characters of a window: how far gradients flow back.", default=FITTED)
     ] = Wishes.sequence_length,
     optimizer: Annotated[
-        Optimizer, _optimisation("Muon learns more from each step, AdamW takes shorter ones.")
+        Optimizer, _optimisation("Muon learns more from each step; a step of AdamW takes less time.")
     ] = Wishes.optimizer,
     learning_rate: Annotated[
-        float | None, _optimisation("Peak of the learning rate.", default=FITTED)
+        float | None, _optimisation("Peak of the learning rate.", default="suits the optimizer")
     ] = Wishes.learning_rate,
-    weight_decay: Annotated[
-        float | None, _optimisation("Decoupled weight decay of the matrices.", default=FITTED)
-    ] = Wishes.weight_decay,
+    weight_decay: Annotated[float, _optimisation("Decoupled weight decay of the matrices.")] = Wishes.weight_decay,
     clip: Annotated[float, _optimisation("Largest global norm of a gradient.")] = Wishes.clip,
     precision: Annotated[
         PrecisionWish, _optimisation("Of the operands of products; auto measures this machine.")
     ] = Wishes.precision,
-    seed: Annotated[int, _optimisation("Of all randomness.")] = Wishes.seed,
+    seed: Annotated[int, _optimisation("Of all random numbers.")] = Wishes.seed,
     sample_every: Annotated[
-        int, _watching("Let the model speak after so many of the hundred reports; 0: never.")
+        int, _watching("Let the model speak after this many of the hundred reports; 0: never.")
     ] = Wishes.sample_every,
     tensorboard: Annotated[
         bool, _watching("Also write event files into the run, for TensorBoard; needs the extra `tensorboard`.")
@@ -183,13 +181,21 @@ def _prepare(
         versions=versions(),
     )
     if path is None:
-        wanted = runs.RUNS / ("stdin" if texts[0] == "-" else Path(texts[0]).resolve().stem or "text")
-        path = wanted if overwrite else runs.free_name(wanted)
-        if path != wanted:
-            notes.append(f"{wanted} holds an earlier run; `--run {wanted} --resume` would go on with that one")
+        path = _choose_path(texts[0], overwrite, notes)
     run = runs.create_run(path, config, corpus.vocabulary, overwrite)
     params = grow_parameters(base.config.model, base.params, fit.model) if base else None
     return run, corpus, params, notes + fit.notes
+
+
+def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
+    """A folder in runs/ that is named like the text."""
+    from charlstm import runs
+
+    wanted = runs.RUNS / ("stdin" if text == "-" else Path(text).resolve().stem or "text")
+    path = wanted if overwrite else runs.free_name(wanted)
+    if path != wanted:
+        notes.append(f"{wanted} holds an earlier run; `--run {wanted} --resume` would go on with that one")
+    return path
 
 
 def _reopen(run: "Run") -> "Corpus":
