@@ -21,8 +21,8 @@ import numpy as np
 from charlstm.config import CorpusConfig, Unit, Unknown
 from charlstm.download import Progress, is_named, locate_named
 from charlstm.errors import CorpusError, RunError
-from charlstm.files import atomic_write, cache_folder, write_text
-from charlstm.text import characters, fingerprint_of, opened, read_codepoints, text_encoding
+from charlstm.files import RUN_FILES, atomic_write, cache_folder, write_text
+from charlstm.text import AS_BYTES, characters, fingerprint_of, opened, read_codepoints, text_encoding
 from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
@@ -51,8 +51,10 @@ class Corpus:
         return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
 
 
-def locate(sources: Sequence[str], progress: Progress | None = None) -> list[Path]:
-    """The files that `sources` name: files, folders (their text files, sorted), named corpora, `-` for stdin.
+def locate(sources: Sequence[str], unit: Unit = "character", progress: Progress | None = None) -> list[Path]:
+    """The files that `sources` name: files, named corpora, folders (their texts, sorted), `-` for stdin.
+
+    In the unit "byte" every file of a folder is a text.
 
     Raises:
         CorpusError: a source is missing or a folder holds no text.
@@ -63,12 +65,12 @@ def locate(sources: Sequence[str], progress: Progress | None = None) -> list[Pat
         path = Path(source)
         if source == "-":
             files.append(_spool_stdin())
-        elif path.is_dir():
-            files += _texts_in(path)
-        elif path.exists():
-            files.append(path)
-        elif is_named(source):
+        elif _is_named(source):
             files += locate_named(source, progress)
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long or a folder closed
+            files += _texts_in(path, unit)
+        elif os.path.exists(path):  # noqa: PTH110
+            files.append(path)
         else:
             raise CorpusError(
                 f"there is no file, folder or named corpus {source!r}",
@@ -81,7 +83,12 @@ def lasting_names(sources: Sequence[str], files: Sequence[Path]) -> list[str]:
     """`sources` in a form that finds the same text later, from any folder: names stay, paths become absolute."""
     if "-" in sources:
         return [str(file.resolve()) for file in files]
-    return [s if is_named(s) and not Path(s).exists() else str(Path(s).resolve()) for s in sources]
+    return [s if _is_named(s) else str(Path(s).resolve()) for s in sources]
+
+
+def _is_named(source: str) -> bool:
+    """Whether `source` is a named corpus. A file of that name goes first; a folder does not: a run has that name."""
+    return is_named(source) and not Path(source).is_file()
 
 
 def open_corpus(
@@ -98,7 +105,7 @@ def open_corpus(
         CorpusError: a file is missing, unreadable, binary or wrongly encoded, or there are fewer than two characters.
         VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
     """
-    encoding = text_encoding(encoding) if unit == "character" else "latin-1"
+    encoding = text_encoding(encoding) if unit == "character" else AS_BYTES
     if vocabulary is None and unit == "byte":
         vocabulary = Vocabulary.of_bytes()
     fingerprint = fingerprint_of(files)
@@ -141,7 +148,7 @@ def reopen(config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
         CorpusError: the text is gone.
         RunError: the text is no longer the one that the run was trained on.
     """
-    corpus = open_corpus(locate(config.sources), config.unit, config.encoding, vocabulary, unknown="skip")
+    corpus = open_corpus(locate(config.sources, config.unit), config.unit, config.encoding, vocabulary, unknown="skip")
     if corpus.fingerprint != config.fingerprint or len(corpus) != config.characters:
         raise RunError(
             f"{', '.join(config.sources)} has changed since the run began",
@@ -150,13 +157,16 @@ def reopen(config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
     return corpus
 
 
-def read_prompt_file(path: Path) -> str:
-    """The whole of a UTF-8 file, kept exactly.
+def read_prompt_file(path: Path, unit: Unit = "character") -> str:
+    """The whole of a UTF-8 file, kept exactly; in the unit "byte" of any file, a character for each byte.
 
     Raises:
         CorpusError: it is missing, unreadable or not UTF-8.
     """
-    return "".join(characters(path, "utf-8"))
+    try:
+        return "".join(characters(path, "utf-8" if unit == "character" else AS_BYTES))
+    except CorpusError as error:
+        raise CorpusError(error.message, error.hint and "a prompt is read as UTF-8") from error
 
 
 def _map(path: Path, vocabulary: Vocabulary) -> np.ndarray:
@@ -205,19 +215,27 @@ def _spool_stdin() -> Path:
         spool.unlink(missing_ok=True)
 
 
-def _texts_in(folder: Path) -> list[Path]:
-    """The text files below `folder`, sorted: not hidden, no NUL byte near the start unless they begin as UTF-16."""
-    texts = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and path.stat().st_size:
-            with opened(path) as file:
-                start = file.read(8192)
-                if b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    texts.append(path)
+def _texts_in(folder: Path, unit: Unit) -> list[Path]:
+    """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
+    runs = {path.parent for path in files if all((path.parent / name).exists() for name in RUN_FILES)}
+    texts = [
+        path
+        for path in files
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and runs.isdisjoint(path.parents)
+        and (unit == "byte" or _seems_text(path))
+    ]
     if not texts:
-        raise CorpusError(f"the folder {folder} holds no text files")
+        raise CorpusError(f"the folder {folder} holds no text files", "`--unit byte` reads any file")
     return texts
+
+
+def _seems_text(path: Path) -> bool:
+    """Whether there is no NUL byte near the start of a file, or it begins as UTF-16."""
+    with opened(path) as file:
+        start = file.read(8192)
+    return b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:

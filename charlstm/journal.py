@@ -27,13 +27,17 @@ class Cadence:
     characters: int
 
     @classmethod
-    def of(cls, total: int, characters_per_step: int, validation_characters: int) -> "Cadence":
+    def of(
+        cls, total: int, characters_per_step: int, validation_characters: int, characters: int | None = None
+    ) -> "Cadence":
         """A hundred reports, and up to twenty validations within 6% of the run's computing.
 
-        Of a validation part so long that not even four validations are paid for, a run reads the beginning only.
+        Of a validation part so long that not even four validations are paid for, a run reads the beginning only:
+        `characters`, if they are given.
         """
         affordable = _VALIDATION_SHARE / _SCORING_COST * total * characters_per_step
-        characters = min(validation_characters, max(_LEAST_CHARACTERS, int(affordable / _FEWEST_VALIDATIONS)))
+        if characters is None:
+            characters = min(validation_characters, max(_LEAST_CHARACTERS, int(affordable / _FEWEST_VALIDATIONS)))
         validations = min(_VALIDATIONS, max(1, int(affordable / max(1, characters))))
         return cls(max(1, total // _REPORTS), math.ceil(total / validations), characters)
 

@@ -12,6 +12,7 @@ header and its tensors, so that a damaged or edited file is noticed.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,18 +27,15 @@ from safetensors.numpy import save
 
 from charlstm.config import RunConfig, from_json, to_json
 from charlstm.errors import RunError
-from charlstm.files import atomic_write, storage_errors, write_text
+from charlstm.files import RUN_FILES, atomic_write, storage_errors, write_text
 from charlstm.model import fit_tensors, from_tensors, to_tensors
 from charlstm.vocabulary import Vocabulary
 
 RUNS = Path("runs")
-_CONFIG, _VOCABULARY, _WEIGHTS, _METRICS = (
-    "config.json",
-    "vocabulary.json",
-    "weights.safetensors",
-    "metrics.jsonl",
-)
+_CONFIG, _VOCABULARY = RUN_FILES
+_WEIGHTS, _METRICS = "weights.safetensors", "metrics.jsonl"
 _CHECKPOINTS, _LAST = "checkpoints", "last.safetensors"
+TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def create_run(path: Path, config: RunConfig, vocabulary: Vocabulary, overwrite:
         RunError: there is something at `path` already, and `overwrite` is not given or it is no run.
         StorageError: it cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if _exists(path) and (not path.is_dir() or any(path.iterdir())):
         if not (path / _CONFIG).exists():
             raise RunError(f"{path} exists and is not a run", "choose another place with `--run`")
         if not overwrite:
@@ -141,7 +139,8 @@ def create_run(path: Path, config: RunConfig, vocabulary: Vocabulary, overwrite:
                 "go on with `--resume`, replace it with `--overwrite`, or choose another place with `--run`",
             )
         with storage_errors(path):
-            shutil.rmtree(path / _CHECKPOINTS, ignore_errors=True)
+            for folder in (_CHECKPOINTS, TENSORBOARD):
+                shutil.rmtree(path / folder, ignore_errors=True)
             for name in (_CONFIG, _VOCABULARY, _WEIGHTS, _METRICS):
                 (path / name).unlink(missing_ok=True)
     with storage_errors(path):
@@ -157,7 +156,7 @@ def open_run(path: Path) -> Run:
     Raises:
         RunError: it is missing, of another format or damaged.
     """
-    if not (path / _CONFIG).exists():
+    if not _exists(path / _CONFIG):
         raise RunError(f"there is no run at {path}", "`charlstm train --run DIR` makes one")
     config = _config_from(_read(path / _CONFIG), str(path / _CONFIG))
     where = path / _VOCABULARY
@@ -172,9 +171,9 @@ def load_weights(path: Path) -> Weights:
     Raises:
         RunError: they are missing, of another format, truncated or damaged.
     """
-    file = path / _WEIGHTS if path.is_dir() else path
-    if not file.exists():
-        if path.is_dir() and (path / _CONFIG).exists():
+    file = path if _exists(path) and path.is_file() else path / _WEIGHTS
+    if not _exists(file):
+        if _exists(path / _CONFIG):
             raise RunError(f"{path} has no weights yet", "weights are saved from the first validation on")
         raise RunError(f"there is no run or weights file at {path}", "`charlstm train --run DIR` makes one")
     tensors, header = _load(file)
@@ -193,17 +192,28 @@ def newest_run(root: Path = RUNS) -> Path:
     found = [path.parent for path in root.glob(f"*/{_CONFIG}")] if root.is_dir() else []
     if not found:
         raise RunError(f"there is no run in {root.resolve()}", "`charlstm train` makes one; or name a run")
-    return max(found, key=lambda path: max(file.stat().st_mtime for file in path.iterdir()))
+
+    def written(path: Path) -> float:
+        # Folders too, for files are replaced; what is listed may be gone a moment later, for a run may be training.
+        names = "", _METRICS, _CHECKPOINTS
+        return max((path / name).stat().st_mtime for name in names if _exists(path / name))
+
+    return max(found, key=written)
 
 
 def free_name(path: Path) -> Path:
     """`path`, or `path-2`, `path-3` and so on, whichever is the first that does not exist."""
     number = 2
     free = path
-    while free.exists():
+    while _exists(free):
         free = path.with_name(f"{path.name}-{number}")
         number += 1
     return free
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something at `path` that may be seen; `Path.exists` raises where a folder is closed to us."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _read(path: Path) -> str:

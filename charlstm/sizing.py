@@ -36,6 +36,7 @@ _LEAST_SPEED = 0.55  # of that of the largest step
 _LEAST_EPOCHS = 15.0
 _MUON_OPERATIONS = 64  # times hidden_size^3, each step
 _WARMUP = 30
+_LEAST_STEPS = 3000  # that a text should last for
 _MOST_EPOCHS = 20.0  # what is learned later is learned by heart
 _RATES = {"muon": 16e-3, "adamw": 4e-3}  # AdamW's for 512 units
 _SIZES = (32, 64, 96, *range(128, 4097, 64))
@@ -187,8 +188,15 @@ def _fit_step(readable: Callable[[Step], float], characters: int) -> Step:
 
 def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    batch_size = wishes.batch_size or max(-(-step.streams // devices), LEAST_STREAMS) * devices
     window = wishes.sequence_length or step.window
+    most = (wishes.epochs or _MOST_EPOCHS) * pairs
+
+    def streams(devices: int) -> int:
+        return max(-(-step.streams // devices), LEAST_STREAMS) * devices
+
+    # Many devices need many streams, and of a short text these leave few steps: then some devices are left out.
+    lasting = (count for count in range(devices, 1, -1) if most >= _LEAST_STEPS * streams(count) * window)
+    batch_size = wishes.batch_size or streams(next(lasting, 1))
     asked = batch_size, window
     left_open = wishes.batch_size is None or wishes.sequence_length is None
     room = max(1, pairs // 4 if left_open else pairs)

@@ -1,6 +1,5 @@
 """Reports and passages for TensorBoard; importing this without tensorboardX is a `ConfigError`."""
 
-import shutil
 from pathlib import Path
 
 from charlstm.errors import ConfigError
@@ -14,12 +13,10 @@ except ImportError as error:
 
 
 class Board:
-    """Writes event files into `folder`, after those of a run that is resumed."""
+    """Writes event files into `folder`; of those of a run that is resumed, what came after `step` no longer counts."""
 
-    def __init__(self, folder: Path, resume: bool) -> None:
-        if not resume:
-            shutil.rmtree(folder, ignore_errors=True)  # of the run that was overwritten
-        self._writer = SummaryWriter(str(folder))
+    def __init__(self, folder: Path, step: int) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def show(self, report: Report) -> None:
         """Add the figures of a report."""

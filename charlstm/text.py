@@ -12,6 +12,7 @@ from charlstm.errors import ConfigError, CorpusError
 from charlstm.vocabulary import codepoints
 
 _BLOCK = 1 << 22  # bytes read at a time
+AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 
 
 def opened(path: Path) -> BinaryIO:
@@ -84,7 +85,7 @@ def _decoded(
         byte = error.object[error.start]
         raise CorpusError(
             f"{path} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
-            "name its encoding, for example `--encoding latin-1`, or read bytes with `--unit byte`",
+            "name its encoding, for example `--encoding latin-1`, or train on bytes with `--unit byte`",
         ) from error
     except UnicodeError as error:
         raise CorpusError(f"{path} is not {encoding}: {error}", "name its encoding with `--encoding`") from error
@@ -95,10 +96,10 @@ def read_codepoints(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray
     for path in files:
         seen = 0
         for text in characters(path, encoding):
-            if encoding != "latin-1" and (nul := text.find("\0")) >= 0:
+            if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
                 raise CorpusError(
                     f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                    "`--unit byte` reads any file",
+                    "`train --unit byte` reads any file",
                 )
             seen += len(text)
             yield codepoints(text)

@@ -176,13 +176,14 @@ def train(
     stepper = Stepper(model, config, windows, state)
     del state  # its buffers are donated to the first step
     interval_began = last_save = clock.elapsed()
+    interval_step = journal.step
     if not journal.schedule.total:
         _plan(journal, config.steps, windows, validation_ids)
 
     while not (reason := _reason_to_end(journal, config, stop)):
         journal.step += stepper.dispatch(journal.step, journal.steps_until_due(), journal.schedule)
         if clock.estimate_due:
-            journal.add_losses(*stepper.collect(0))
+            _catch_up(stepper, journal, config)
             if affordable := clock.steps_in_budget(journal.step):
                 _plan(journal, min(affordable, config.steps), windows, validation_ids)
         journal.add_losses(*stepper.collect(1))
@@ -190,11 +191,10 @@ def train(
 
         improved = validated = False
         if journal.report_due:
-            journal.add_losses(*stepper.collect(0))
+            _catch_up(stepper, journal, config)
             now = clock.elapsed()
-            speed = journal.loss_steps * windows.characters_per_step / (now - interval_began)
-            loss = _finite(journal.close_interval(), journal.step, config)
-            score = None
+            speed = (journal.step - interval_step) * windows.characters_per_step / (now - interval_began)
+            loss, score = journal.close_interval(), None
             if validated := journal.validation_due:
                 score, improved = _validate(run, stepper.state.params, journal, validation_ids)
             report = Report(
@@ -214,12 +214,14 @@ def train(
                 yield SampleDue(journal.step, stepper.state.params)
             clock.pause(clock.elapsed() - now)
             stepper.rest()
-            interval_began = clock.elapsed()
+            interval_began, interval_step = clock.elapsed(), journal.step
         if validated or clock.elapsed() - last_save > _SAVE_SECONDS:
+            _catch_up(stepper, journal, config)
             yield _save(run, stepper, journal, clock, improved)
             last_save = clock.elapsed()
 
     journal.ended = "" if reason == "stopped" else reason
+    _catch_up(stepper, journal, config)
     if journal.best is None:  # no validation yet, or none wanted: the last weights are the ones to keep
         run.save_weights(stepper.state.params)
     yield _save(run, stepper, journal, clock, journal.best is None)
@@ -245,13 +247,16 @@ def _plan(journal: Journal, total: int, windows: Windows, validation_ids: np.nda
     """Set the number of steps, and from it how often to report and to validate."""
     if total != journal.schedule.total:
         journal.schedule = journal.schedule.replan(journal.step, total)
-        journal.cadence = Cadence.of(total, windows.characters_per_step, len(validation_ids))
+        # Scores are compared with each other, so they go on being of the same characters.
+        characters = journal.cadence.characters if journal.best and journal.cadence else None
+        journal.cadence = Cadence.of(total, windows.characters_per_step, len(validation_ids), characters)
 
 
 def _validate(run: Run, params: nnx.State, journal: Journal, validation_ids: np.ndarray) -> tuple[Score, bool]:
     """Score what is held out, and save the weights if they are the best so far."""
     assert journal.cadence
     score = evaluate(run.config.model, params, validation_ids[: journal.cadence.characters], run.vocabulary)
+    _require_finite(score.loss, journal.step, run.config.training)
     if improved := journal.note_validation(score):
         run.save_weights(params)
     return score, improved
@@ -265,17 +270,21 @@ def _reason_to_end(journal: Journal, config: TrainingConfig, stop: Callable[[], 
     return "stopped" if stop() else None
 
 
-def _finite(loss: float, step: int, config: TrainingConfig) -> float:
+def _catch_up(stepper: Stepper, journal: Journal, config: TrainingConfig) -> None:
+    """Wait for all steps that were started, before anything is made of their results."""
+    journal.add_losses(*stepper.collect(0))
+    _require_finite(journal.loss_sum + stepper.gradient_norm, journal.step, config)
+
+
+def _require_finite(loss: float, step: int, config: TrainingConfig) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
-            f"the loss became {loss} before step {step:,}",
+            f"the loss became {loss} before step {step + 1:,}",
             f"try a lower rate than --learning-rate {config.learning_rate:g}; what was saved before is sound",
         )
-    return loss
 
 
 def _save(run: Run, stepper: Stepper, journal: Journal, clock: Clock, best: bool) -> Saved:
-    journal.add_losses(*stepper.collect(0))
     journal.elapsed = clock.elapsed()
     run.save_checkpoint(stepper.state, journal.to_json())
     stepper.rest()

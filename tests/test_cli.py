@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from charlstm import baseline
 from charlstm.cli import main
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
@@ -156,12 +157,21 @@ def test_all_kinds_of_texts_train(here, arguments, capfd):
     assert "3 steps" in capfd.readouterr().out
 
 
-def test_standard_input_is_a_text_and_can_be_resumed_from(here):
+def test_a_run_inside_the_folder_that_it_reads_can_be_resumed_and_evaluated(here, capfd):
+    assert called(["train", ".", "--run", "run", *SMALL, "--quiet"]) == 0
+    assert called(["evaluate", "run"]) == 0
+    assert called(["train", "--run", "run", "--resume"]) == 1
+    assert "has finished" in capfd.readouterr().err
+
+
+def test_standard_input_is_a_text_and_is_kept_for_resuming(here):
     command = ["train", "-", *SMALL[:6], "--precision", "float32", "--run", "piped", "--quiet"]
     process = started(*command, "--steps", "4", stdin=subprocess.PIPE)
     _, err = process.communicate(VERSE.encode(), timeout=120)
     assert process.returncode == 0, err
     assert json.loads(Path("piped/config.json").read_text("utf-8"))["corpus"]["characters"] == len(VERSE)
+    source = json.loads(Path("piped/config.json").read_text("utf-8"))["corpus"]["sources"][0]
+    assert Path(source).read_bytes() == VERSE.encode()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -212,6 +222,22 @@ def test_a_prompt_may_come_from_a_file_and_its_strange_characters_be_skipped(run
     assert capfd.readouterr().out.startswith("The")
 
 
+def test_bytes_are_prompted_by_any_file(here, capfdbinary):
+    Path("song.mid").write_bytes(bytes(range(256)) * 8)
+    assert called(["train", "song.mid", "--unit", "byte", *SMALL, "--quiet", "--run", "run"]) == 0
+    capfdbinary.readouterr()
+    Path("motif").write_bytes(b"\xff\0\x80")
+    assert called(["sample", "run", "--prompt-file", "motif", "--length", "5", "--seed", "1"]) == 0
+    out = capfdbinary.readouterr().out
+    assert out.startswith(b"\xff\0\x80") and len(out) == 8
+
+
+def test_a_prompt_in_another_encoding_is_refused_with_a_way_out_that_exists(run, here, capfd):
+    Path("prompt.txt").write_bytes(b"na\xefve")
+    err = refused(capfd, ["sample", str(run), "--prompt-file", "prompt.txt"])
+    assert "byte 0xef at offset 2" in err and "UTF-8" in err and "--" not in err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGPIPE there")
 def test_a_reader_that_goes_away_is_no_error(run):
     process = started("sample", str(run), "--length", "1000000", "--seed", "1")
@@ -258,6 +284,13 @@ def test_strange_characters_are_an_error_or_counted(run, here, capfd):
     assert "'ж' (U+0436) at character 51" in err and "--unknown skip" in err
     assert called(["evaluate", str(run), "strange.txt", "--unknown", "skip", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["skipped"] == 2
+
+
+def test_baselines_of_the_beginning_alone_say_so(run, capfd, monkeypatch):
+    monkeypatch.setattr(baseline, "MOST_SCORED", 20)
+    assert called(["evaluate", str(run), "--baseline"]) == 0
+    out = capfd.readouterr().out
+    assert "(xz: of the first 20 of 87 characters)" in out and "(this model" not in out
 
 
 # --- what is refused ---
@@ -321,18 +354,68 @@ def test_what_is_no_run_is_named(here, capfd):
     assert Path("mine/precious.txt").exists()
 
 
+def test_an_encoding_without_a_text_is_refused(run, capfd):
+    assert "--encoding latin-1" in refused(capfd, ["evaluate", str(run), "--encoding", "latin-1"], status=2)
+
+
+def test_a_path_that_no_system_would_take_is_refused(here, capfd):
+    long = "so long a line is no name of a file " * 200
+    assert "no file, folder or named corpus" in refused(capfd, ["train", long])
+    assert "no run" in refused(capfd, ["sample", long])
+    assert "no run" in refused(capfd, ["train", "--resume", "--run", long])
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_an_error(run):
+@pytest.mark.parametrize("command", ["sample RUN --length 10 --seed 1", "evaluate RUN", "corpora"])
+def test_a_full_disk_is_an_error(run, command):
+    arguments = [str(run) if word == "RUN" else word for word in command.split()]
     with Path("/dev/full").open("wb") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "charlstm", "sample", str(run), "--length", "10", "--seed", "1"],
-            stdout=full, stderr=subprocess.PIPE, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "charlstm", *arguments], stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert process.returncode == 1
     assert process.stderr.startswith(b"error: ") and b"Traceback" not in process.stderr
 
 
 # --- the rest ---
+
+
+def test_names_beyond_the_encoding_of_stdout_are_spelled_out(here):
+    Path("роман.txt").write_bytes(VERSE.encode())
+    process = started("train", "роман.txt", *SMALL, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert rb"\u0440\u043e\u043c\u0430\u043d" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such name")
+def test_names_are_shown_as_they_are(here, capfd):
+    assert called(["train", "verse.txt", *SMALL, "--run", "a:x:b[red]"]) == 0
+    out, err = capfd.readouterr()
+    assert "a:x:b[red]: " in err and "charlstm sample 'a:x:b[red]'" in out
+
+
+def test_tensorboard_has_the_reports_and_those_of_an_overwritten_run_are_gone(here):
+    pytest.importorskip("tensorboardX")
+    command = ["train", "verse.txt", *SMALL, "--run", "run", "--quiet", "--overwrite"]
+    assert called([*command, "--tensorboard"]) == 0
+    assert any(b"loss/validation" in path.read_bytes() for path in Path("run/tensorboard").iterdir())
+    assert called(command) == 0
+    assert not Path("run/tensorboard").exists()
+
+
+def test_tensorboard_is_told_from_where_a_resumed_run_goes_on(tmp_path):
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    from charlstm.tensorboard import Board
+
+    Board(tmp_path, 4).close()
+    data, starts = next(tmp_path.iterdir()).read_bytes(), []
+    while data:  # records: their length in eight bytes, its checksum, the event, its checksum
+        length = int.from_bytes(data[:8], "little")
+        event = event_pb2.Event.FromString(data[12 : 12 + length])
+        starts += [event.step] if event.session_log.status == event_pb2.SessionLog.START else []
+        data = data[length + 16 :]
+    assert starts == [5]
 
 
 def test_the_named_corpora_are_listed(capfd):

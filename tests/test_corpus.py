@@ -80,6 +80,39 @@ def test_a_folder_means_its_text_files_in_order(tmp_path):
     assert text_of(open_corpus(locate([str(folder)]))) == "first second "
 
 
+def test_runs_are_no_texts_of_the_folder_that_they_are_in(tmp_path):
+    text = written(tmp_path / "text.txt", "my letters")
+    run = tmp_path / "runs" / "mine"
+    (run / "checkpoints").mkdir(parents=True)
+    for name in ("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints/notes.txt"):
+        written(run / name, "{}")
+    assert locate([str(tmp_path)]) == [text]
+    alone = tmp_path / "config.json"
+    written(alone, "{}")
+    assert locate([str(tmp_path)]) == [alone, text]
+
+
+def test_bytes_are_read_from_every_file_of_a_folder(tmp_path):
+    (tmp_path / "song.mid").write_bytes(b"a\0b")
+    text = written(tmp_path / "text.txt", "abc")
+    assert locate([str(tmp_path)], "byte") == [tmp_path / "song.mid", text]
+    assert locate([str(tmp_path)]) == [text]
+
+
+def test_a_folder_does_not_hide_a_named_corpus_but_a_file_does(tmp_path, monkeypatch):
+    elsewhere = locate(["salt-road"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "salt-road").mkdir()
+    written(tmp_path / "salt-road" / "config.json", "{}")
+    assert locate(["salt-road"]) == elsewhere and lasting_names(["salt-road"], elsewhere) == ["salt-road"]
+    assert locate(["./salt-road"]) == [Path("salt-road/config.json")]
+    (tmp_path / "salt-road" / "config.json").unlink()
+    (tmp_path / "salt-road").rmdir()
+    mine = written(tmp_path / "salt-road", "my own")
+    assert [path.resolve() for path in locate(["salt-road"])] == [mine]
+    assert lasting_names(["salt-road"], [mine]) == [str(mine)]
+
+
 def test_standard_input_is_found_again_by_its_content(monkeypatch):
     found = []
     for content in (b"from a pipe", b"another", b"from a pipe"):

@@ -35,6 +35,14 @@ def test_more_than_one_validation_is_made_only_where_it_costs_at_most_6_percent(
     assert cadence.characters == validation or cadence.characters >= 50_000  # a beginning long enough to tell by
 
 
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(2, 10**6))
+def test_the_characters_that_validations_are_of_can_be_given(total, per_step, characters):
+    cadence = Cadence.of(total, per_step, 10**8, characters)
+    validations = math.ceil(total / cadence.validate)
+    assert cadence.characters == characters
+    assert validations == 1 or validations * characters / 3 <= 0.06 * total * per_step
+
+
 @given(st.floats(0.1, 5), st.integers(1, 1000))
 def test_a_journal_survives_its_json(loss, step):
     before = Journal(

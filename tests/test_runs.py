@@ -173,6 +173,12 @@ def test_the_newest_run_is_the_one_written_to_last(make_run, tmp_path, monkeypat
         newest_run(tmp_path / "nowhere")
 
 
+def test_a_file_that_vanishes_meanwhile_is_not_asked_for_its_time(make_run, tmp_path):
+    run = make_run("busy")
+    (run.path / ".weights.safetensors.tmp").symlink_to("renamed already")
+    assert newest_run(tmp_path) == run.path
+
+
 def test_a_free_name_is_counted_up(tmp_path):
     assert free_name(tmp_path / "a") == tmp_path / "a"
     for name in ("a", "a-2"):

@@ -36,6 +36,11 @@ def test_where_the_text_is_long_every_device_has_its_streams(characters, minutes
     assert batch_size % devices == 0 and batch_size >= 4 * devices
 
 
+@pytest.mark.parametrize("devices", [1, 2, 16, 64])
+def test_many_devices_do_not_leave_a_short_text_few_steps(devices):
+    assert fitted(Wishes(), 160_000, devices).training.steps >= 3000
+
+
 @given(st.integers(100_000, 10**8))
 @settings(max_examples=30)
 def test_more_time_never_makes_a_smaller_model(characters):

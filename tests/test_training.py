@@ -15,9 +15,11 @@ from charlstm.batching import Windows
 from charlstm.corpus import Corpus
 from charlstm.errors import RunError, TrainingError
 from charlstm.events import Finished, Report, SampleDue, Saved
+from charlstm.journal import Cadence, Clock, Journal
 from charlstm.model import define, drop_weights, dropout_masks, to_tensors
 from charlstm.optimizer import Schedule
 from charlstm.runs import open_run
+from charlstm.score import Score
 from charlstm.sharding import make_mesh
 from charlstm.training import Stepper, initial_state, train
 from charlstm.vocabulary import Vocabulary
@@ -234,6 +236,45 @@ def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, cor
     with pytest.raises(TrainingError, match=r"became (nan|inf)") as caught:
         trained(make_run(learning_rate=1e12, clip=1e12, optimizer="adamw"), corpus)
     assert "--learning-rate" in caught.value.hint
+
+
+def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
+    monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)  # after every dispatch
+    run = make_run(optimizer="adamw", learning_rate=1e12, steps=2000, validation=0.0)
+    with pytest.raises(TrainingError, match="the loss became"):
+        trained(run, corpus)
+    kept = tensors(run.path / "checkpoints" / "last.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in kept.values())
+    _, facts = run.load_checkpoint(initial_state(run.config.model, run.config.training))
+    assert math.isfinite(facts["loss_sum"]) and 0 < facts["step"] < 2000
+
+
+def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, corpus, monkeypatch):
+    monkeypatch.setattr(training, "evaluate", lambda *_: Score(math.nan, 1, 1))
+    run = make_run()
+    with pytest.raises(TrainingError, match="the loss became"):
+        trained(run, corpus)
+    assert not run.weights_path.exists()
+
+
+def test_all_validations_of_a_run_are_of_the_same_characters():
+    book, windows = Journal(Schedule(1e-3, 1)), Windows(np.zeros(10**6, np.uint8), 8, 64)
+    ids = np.zeros(10**6, np.uint8)
+    training._plan(book, 3000, windows, ids)
+    assert book.cadence and (before := book.cadence).characters < len(ids)
+    book.note_validation(Score(1.0, 1, 1))
+    training._plan(book, 6000, windows, ids)
+    assert book.cadence.characters == before.characters and book.cadence.report == 60
+
+
+def test_the_first_speed_after_resuming_is_that_of_its_own_steps(make_run, corpus, monkeypatch):
+    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(10, 20, 0))
+    run, steps = make_run(steps=20), itertools.count()
+    trained(run, corpus, stop=lambda: next(steps) == 4)
+    now = itertools.count()
+    monkeypatch.setattr(Clock, "elapsed", lambda _: float(next(now)))
+    reports, _ = trained(run, corpus, resume=True)
+    assert 0 < reports[0].characters_per_second < 10 * 4 * 16
 
 
 def test_a_finished_run_and_a_run_without_checkpoint_cannot_be_resumed(make_run, corpus):

@@ -1,5 +1,6 @@
 """The commands: options -> config -> one call -> display. No mathematics; JAX is imported only by what needs it."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -42,6 +43,8 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error of ours becomes one sentence on stderr and an exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may be more than the terminal's encoding can say
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(arguments)
     except CharLSTMError as error:

@@ -16,15 +16,18 @@ def benchmark(
     """Measure the speed of training and drawing on this machine, and tell what `train` would choose."""
     if not 0 < seconds <= 86_400:
         raise ConfigError(f"--seconds is {seconds:g}, but must be above 0, up to 86400")
-    from charlstm.runtime import cores, set_up_jax
+    from charlstm.runtime import set_up_jax
 
     set_up_jax()
+    import jax
+
     from charlstm import benchmark, sizing
     from charlstm.display import bars, console, tables
 
+    devices = jax.local_device_count()
     with bars.busy("measuring ..."):
-        rows = list(benchmark.measure(_SIZES, cores(), seconds))
-    tables.show_speeds(rows, cores())
+        rows = list(benchmark.measure(_SIZES, devices, seconds))
+    tables.show_speeds(rows, devices)
     for minutes in (1, 5, 60):
-        fit = sizing.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, cores())
+        fit = sizing.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
         console.result(f"a megabyte and {minutes} minutes: {fit.notes[-1]}")

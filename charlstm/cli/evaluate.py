@@ -38,6 +38,8 @@ def evaluate(
     """Measure how well a model predicts a text: loss, perplexity, bits per character and per byte."""
     if windows is not None and not 1 <= windows <= 65_536:
         raise ConfigError(f"--windows is {windows}, but must be from 1 to 65536")
+    if encoding and not texts:
+        raise ConfigError(f"--encoding {encoding} is for texts, but none is named", "the run's own is read as it was")
     from charlstm.runtime import set_up_jax
 
     set_up_jax()
@@ -48,6 +50,7 @@ def evaluate(
     weights = load_weights(run or newest_run())
     with bars.busy("reading the text ..."):
         corpus, ids, what = _what_to_score(weights, texts, encoding, unknown)
+        training_ids = _training_part(weights) if dynamic or baseline else ids[:0]
     what_is_read = weights.config.model, weights.params, ids, weights.vocabulary
     with bars.scoring_bar("scoring", len(ids) - 1) as tell:
         score = evaluation.evaluate(*what_is_read, streams=1 if exact else None, tell=tell)
@@ -56,12 +59,12 @@ def evaluate(
         with bars.scoring_bar(f"in windows of {windows}", len(ids) - 1) as tell:
             beside[f"windows of {windows}"] = evaluation.evaluate_windows(*what_is_read, windows, tell)
     if dynamic:
-        beside["dynamic"] = _read_and_learn(weights, ids)
+        beside["dynamic"] = _read_and_learn(weights, training_ids, ids)
     if baseline:
         from charlstm.baseline import baselines
 
         with bars.busy("counting n-grams ..."):
-            beside |= baselines(_training_part(weights), ids, weights.vocabulary)
+            beside |= baselines(training_ids, ids, weights.vocabulary)
     if as_json:
         skipped = {"skipped": corpus.skipped} if unknown == "skip" else {}
         console.write_json(score.to_json() | skipped | {name: each.to_json() for name, each in beside.items()})
@@ -79,7 +82,9 @@ def _what_to_score(
 
     settings = weights.config.corpus
     if texts:
-        corpus = open_corpus(locate(texts), settings.unit, encoding or settings.encoding, weights.vocabulary, unknown)
+        corpus = open_corpus(
+            locate(texts, settings.unit), settings.unit, encoding or settings.encoding, weights.vocabulary, unknown
+        )
         return corpus, corpus.ids, ", ".join(texts)
     corpus = reopen(settings, weights.vocabulary)
     held_out = corpus.split(weights.config.training.validation)[1]
@@ -94,12 +99,11 @@ def _training_part(weights: "Weights") -> "np.ndarray":
     return reopen(weights.config.corpus, weights.vocabulary).split(weights.config.training.validation)[0]
 
 
-def _read_and_learn(weights: "Weights", ids: "np.ndarray") -> "Score":
+def _read_and_learn(weights: "Weights", training_ids: "np.ndarray", ids: "np.ndarray") -> "Score":
     """Dynamic evaluation, by the rule that suits the end of the training part."""
     from charlstm.display import bars
     from charlstm.dynamic import Adapter
 
-    training_ids = _training_part(weights)
     with bars.busy("tuning dynamic evaluation on the training part ..."):
         adapter = Adapter.measured(weights.config.model, weights.params, training_ids)
         rule = adapter.tune(training_ids, weights.vocabulary)

@@ -45,8 +45,10 @@ def sample(
     from charlstm.runs import load_weights, newest_run
 
     weights = load_weights(run or newest_run())
-    text = read_prompt_file(prompt_file) if prompt_file else prompt or ""
-    symbols = weights.vocabulary.symbols_of(text)
+    if prompt_file:
+        symbols = read_prompt_file(prompt_file, weights.vocabulary.unit)
+    else:
+        symbols = weights.vocabulary.symbols_of(prompt or "")
     if unknown == "skip":
         symbols = weights.vocabulary.keep_known(symbols)
     weights.vocabulary.encode(symbols)  # names unknown characters before anything is written

@@ -86,7 +86,7 @@ def train(
     from charlstm.advice import advise
     from charlstm.display.watcher import Watcher, describe_run
     from charlstm.model import count_parameters
-    from charlstm.runs import newest_run, open_run
+    from charlstm.runs import TENSORBOARD, newest_run, open_run
     from charlstm.training import train as train_run
 
     Board = None
@@ -100,13 +100,14 @@ def train(
         current, corpus, params, notes = _prepare(texts or [BUNDLED], run, overwrite, init_from, unit, encoding, wishes)
     if not quiet and not as_json:
         describe_run(current.config, count_parameters(current.config.model), current.path, notes)
-    board = Board(current.path / "tensorboard", resume) if Board else None
     interrupted = _listen_for_signals()
-    finished = None
+    board = finished = None
     with Watcher(current.path, as_json, quiet) as watcher:
         for event in train_run(current, corpus, params, resume, lambda: bool(interrupted)):
             watcher.show(event)
             match event:
+                case events.Compiling() if Board:
+                    board = Board(current.path / TENSORBOARD, event.step)
                 case events.Report() if board:
                     board.show(event)
                 case events.SampleDue() if board or not quiet:
@@ -148,17 +149,19 @@ def _prepare(
     wishes: Wishes,
 ) -> "tuple[Run, Corpus, Any, list[str]]":
     """A new run: its text, its settings, its folder, and the parameters to start from, if any."""
+    import jax
+
     from charlstm import corpus as corpora
     from charlstm import runs, sizing
     from charlstm.display import bars
     from charlstm.model import grow_parameters
-    from charlstm.runtime import cores, versions
+    from charlstm.runtime import versions
 
     base = runs.load_weights(init_from) if init_from else None
     if base and base.vocabulary.unit != unit:
         raise ConfigError(f"--unit {unit}, but {init_from} reads {base.vocabulary.unit}s", "use the same unit")
     with bars.download_bar() as tell:
-        files = corpora.locate(texts, tell)
+        files = corpora.locate(texts, unit, tell)
     notes: list[str] = []
     with bars.busy("reading the text ..."):
         corpus = corpora.open_corpus(files, unit, encoding)
@@ -173,7 +176,7 @@ def _prepare(
     if wishes.validation and not len(held_out):
         notes.append("the text is too short to hold anything out: there will be no validation")
     symbols, rare = len(corpus.vocabulary), corpus.vocabulary.rare
-    fit = sizing.fit(wishes, len(training), symbols, cores(), base and base.config.model, rare=rare)
+    fit = sizing.fit(wishes, len(training), symbols, jax.local_device_count(), base and base.config.model, rare=rare)
     config = RunConfig(
         fit.model,
         fit.training,
@@ -194,7 +197,7 @@ def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
     wanted = runs.RUNS / ("stdin" if text == "-" else Path(text).resolve().stem or "text")
     path = wanted if overwrite else runs.free_name(wanted)
     if path != wanted:
-        notes.append(f"{wanted} holds an earlier run; `--run {wanted} --resume` would go on with that one")
+        notes.append(f"{wanted} holds an earlier run; if it was stopped, `--run {wanted} --resume` goes on with it")
     return path
 
 

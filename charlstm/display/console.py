@@ -4,19 +4,20 @@ import json
 import math
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from charlstm.errors import CharLSTMError, StorageError
 from charlstm.files import storage_errors
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def show_error(error: CharLSTMError) -> None:
@@ -33,8 +34,13 @@ def note(text: str) -> None:
 
 def result(text: str) -> None:
     """A line of the result, on stdout."""
+    show(escape(text))
+
+
+def show(renderable: RenderableType = "") -> None:
+    """Something for Rich to render, on stdout."""
     with _to_stdout():
-        out.print(escape(text))
+        out.print(renderable)
 
 
 def write(data: bytes) -> None:
@@ -81,4 +87,5 @@ def nats(loss: float) -> str:
 
 def command(*words: object) -> str:
     """A command line to copy, quoted where need be."""
-    return shlex.join(["charlstm", *map(str, words)])
+    line = ["charlstm", *map(str, words)]
+    return subprocess.list2cmdline(line) if os.name == "nt" else shlex.join(line)

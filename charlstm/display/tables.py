@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from charlstm.display.console import out
+from charlstm.display.console import result, show
 from charlstm.download import NamedCorpus
 from charlstm.score import Score
 
@@ -23,32 +23,36 @@ def show_score(score: Score, what: str, skipped: int) -> None:
     table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
     left_out = f", {skipped:,} skipped" if skipped else ""
     table.add_row("characters", f"{score.characters:,}", f"scored of {what}{left_out}")
-    out.print(table)
+    show(table)
 
 
 def show_comparison(scores: dict[str, Score]) -> None:
-    """Several scores of the same text, the best first."""
+    """Several scores of the same text, the best first; those of its beginning alone are named below."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for heading in ("nats per character", "perplexity", "bits per character"):
         table.add_column(heading, justify="right")
     for name, score in sorted(scores.items(), key=lambda item: item[1].loss):
         table.add_row(name, f"{score.loss:.4f}", f"{score.perplexity:.3f}", f"{score.bits_per_character:.4f}")
-    out.print()
-    out.print(table)
+    show()
+    show(table)
+    most = max(score.characters for score in scores.values())
+    for name, score in scores.items():
+        if score.characters < most:
+            result(f"({name}: of the first {score.characters:,} of {most:,} characters)")
 
 
-def show_speeds(rows: "list[Row]", cores: int) -> None:
+def show_speeds(rows: "list[Row]", devices: int) -> None:
     """What a benchmark measured."""
     table = Table(
-        box=None, pad_edge=False, title=f"one layer, {cores} cores, characters per second", title_justify="left"
+        box=None, pad_edge=False, title=f"one layer, {devices} devices, characters per second", title_justify="left"
     )
     for heading in ("units", "precision", "training", "of peak", "drawing"):
         table.add_column(heading, justify="left" if heading == "precision" else "right")
     for row in rows:
         figures = f"{row.training:,.0f}", f"{row.share_of_peak:.0%}", f"{row.sampling:,.0f}"
         table.add_row(str(row.hidden_size), row.precision, *figures)
-    out.print(table)
+    show(table)
 
 
 def show_corpora(corpora: list[NamedCorpus]) -> None:
@@ -59,4 +63,4 @@ def show_corpora(corpora: list[NamedCorpus]) -> None:
     for corpus in corpora:
         at_hand = "yes" if corpus.at_hand else f"no, {corpus.download_size:,} bytes to fetch"
         table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, at_hand, corpus.about)
-    out.print(table)
+    show(table)

@@ -39,12 +39,16 @@ def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str
         note(each)
 
 
+def _is_live(as_json: bool, quiet: bool) -> bool:
+    return err.is_terminal and not err.is_dumb_terminal and not as_json and not quiet
+
+
 class Watcher:
     """Renders the events of a run: JSON lines, nothing, a live view, or a plain line for each report."""
 
     def __init__(self, path: Path, as_json: bool, quiet: bool) -> None:
         self.path, self.as_json, self.quiet = path, as_json, quiet
-        self.live = _LiveView() if err.is_terminal and not (as_json or quiet) else None
+        self.live = _LiveView() if _is_live(as_json, quiet) else None
 
     def __enter__(self) -> "Watcher":
         if self.live:
