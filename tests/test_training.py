@@ -239,7 +239,8 @@ def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, cor
 
 
 def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
-    monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)  # after every dispatch
+    monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)  # after every dispatch ...
+    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(1000, 1000, 0))  # ... and long before any report
     run = make_run(optimizer="adamw", learning_rate=1e12, steps=2000, validation=0.0)
     with pytest.raises(TrainingError, match="the loss became"):
         trained(run, corpus)
@@ -268,13 +269,21 @@ def test_all_validations_of_a_run_are_of_the_same_characters():
 
 
 def test_the_first_speed_after_resuming_is_that_of_its_own_steps(make_run, corpus, monkeypatch):
+    made, dispatch = [0.0], Stepper.dispatch
+
+    def one_second_each(self, *arguments):
+        count = dispatch(self, *arguments)
+        made[0] += count
+        return count
+
+    monkeypatch.setattr(training, "ROOM", 1)
     monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(10, 20, 0))
-    run, steps = make_run(steps=20), itertools.count()
-    trained(run, corpus, stop=lambda: next(steps) == 4)
-    now = itertools.count()
-    monkeypatch.setattr(Clock, "elapsed", lambda _: float(next(now)))
+    monkeypatch.setattr(Stepper, "dispatch", one_second_each)
+    monkeypatch.setattr(Clock, "elapsed", lambda _: made[0])
+    run, asked = make_run(steps=20), itertools.count()
+    trained(run, corpus, stop=lambda: next(asked) == 4)
     reports, _ = trained(run, corpus, resume=True)
-    assert 0 < reports[0].characters_per_second < 10 * 4 * 16
+    assert [report.characters_per_second for report in reports] == [4 * 16, 4 * 16]
 
 
 def test_a_finished_run_and_a_run_without_checkpoint_cannot_be_resumed(make_run, corpus):
