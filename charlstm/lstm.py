@@ -14,7 +14,6 @@ for all time steps at once and is passed in as `gate_inputs`; only the part that
 T: time steps.  B: streams.  H: hidden size.  G: gates side by side, 4H.  D, E: sizes of any input and output.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -79,8 +78,7 @@ def reference_scan(
 # a value be computed once and stored. Measurements: tests/benchmarks/RESULTS.md.
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def lstm_scan(
+def _lstm_scan(
     gate_inputs: Float[Array, "T B G"],
     recurrent_kernel: Float[Array, "H G"],
     state: LSTMState,
@@ -180,6 +178,7 @@ def _lstm_scan_backward(precision, kept, cotangents):
     return d_gates, _weight_gradient(hiddens[:-1], d_gates, precision), d_state
 
 
+lstm_scan = jax.custom_vjp(_lstm_scan, nondiff_argnums=(3,))  # no decorator: with partial its type would be lost
 lstm_scan.defvjp(_lstm_scan_forward, _lstm_scan_backward)
 
 
@@ -195,8 +194,7 @@ def _weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B
     return product(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def project(x: Float[Array, "T B D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "T B E"]:
+def _project(x: Float[Array, "T B D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "T B E"]:
     """`x @ kernel` for all time steps at once, rounded to `precision` in the gradient's products too."""
     return product(x, kernel, precision)
 
@@ -206,4 +204,5 @@ def _project_backward(precision, kept, d_outputs):
     return product(d_outputs, kernel.T, precision), _weight_gradient(x, d_outputs, precision)
 
 
+project = jax.custom_vjp(_project, nondiff_argnums=(2,))
 project.defvjp(lambda x, kernel, precision: (product(x, kernel, precision), (x, kernel)), _project_backward)
