@@ -218,7 +218,7 @@ def _spool_stdin() -> Path:
 def _texts_in(folder: Path, unit: Unit) -> list[Path]:
     """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
-    runs = {path.parent for path in files if all((path.parent / name).exists() for name in RUN_FILES)}
+    runs = {place for place in {path.parent for path in files} if all((place / name).exists() for name in RUN_FILES)}
     texts = [
         path
         for path in files
