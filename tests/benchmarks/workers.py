@@ -12,8 +12,8 @@ from collections.abc import Callable
 VOCABULARY = 65
 
 
-def rate(once: Callable[[], object], amount: float, seconds: float) -> float:
-    """`charlstm.benchmark.rate` for peers whose environment lacks this project."""
+def per_second(once: Callable[[], object], amount: float, seconds: float) -> float:
+    """`charlstm.benchmark.per_second` for peers whose environment lacks this project."""
     once()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 3:
@@ -75,7 +75,7 @@ def torch_train(seconds: float, layers: int, hidden: int, batch: int, window: in
         optimizer.step()
         state = tuple(part.detach().float() for part in state)
 
-    return rate(once, batch * window, seconds)
+    return per_second(once, batch * window, seconds)
 
 
 def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int) -> float:
@@ -122,7 +122,7 @@ def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int
         value.block_until_ready()
         carry = params, state
 
-    return rate(once, batch * window, seconds)
+    return per_second(once, batch * window, seconds)
 
 
 def gemm_peak(seconds: float, precision: str) -> float:
@@ -162,7 +162,7 @@ def torch_sample(seconds: float, layers: int, hidden: int) -> float:
                 x = states[layer][0]
             last = torch.multinomial(torch.softmax(head(x) / 0.8, -1), 1)[:, 0]
 
-    return rate(once, length, seconds)
+    return per_second(once, length, seconds)
 
 
 if __name__ == "__main__":
