@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -54,18 +55,22 @@ def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float)
     windows = Windows(ids, training.batch_size, training.sequence_length)
     stepper = Stepper(model, training, windows, initial_state(model, training))
     schedule = Schedule(training.learning_rate, training.warmup)
-    at_once = max(1, round(20_000 / windows.characters_per_step))
     step = 0
 
-    def some_steps() -> None:
+    def make(count: int) -> None:
         nonlocal step
-        goal = step + at_once
+        goal = step + count
         while step < goal:
             step += stepper.dispatch(step, goal - step, schedule)
         stepper.collect(0)
 
-    some_steps()
-    return per_second(some_steps, at_once * windows.characters_per_step, seconds)
+    make(1)  # compiles
+    began = time.perf_counter()
+    make(1)
+    # As many at once as hide Python's part of the work, and leave time to measure them several times.
+    affordable = seconds / 4 / (time.perf_counter() - began)
+    count = max(1, min(20_000 // windows.characters_per_step, int(affordable)))
+    return per_second(partial(make, count), count * windows.characters_per_step, seconds)
 
 
 def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:

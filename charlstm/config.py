@@ -60,7 +60,7 @@ _RANGES = {
     "patience": _COUNT,
     "seed": (0, 2**32 - 1, "from 0 to 4294967295"),
     "sample_every": (0, 2**31 - 1, "0 (never) or a number of reports"),
-    "temperature": (0, 1e6, "0 (always the likeliest) or above"),
+    "temperature": (0, 1e6, "from 0 (always the likeliest) to 1000000"),
     "top_k": (0, 2**31 - 1, "0 (all) or above"),
     "top_p": (_ABOVE_ZERO, 1, "above 0, up to 1"),
     "length": (0, 2**62, "0 or above"),

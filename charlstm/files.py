@@ -22,8 +22,11 @@ def cache_folder(*parts: str) -> Path:
     """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700."""
     root = os.environ.get("CHARLSTM_CACHE_DIR") or platformdirs.user_cache_dir("charlstm", appauthor=False)
     folder = Path(root).joinpath(*parts)
-    with storage_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with storage_errors(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except StorageError as error:
+        raise StorageError(error.message, "set CHARLSTM_CACHE_DIR to a folder that you may write to") from error
     return folder
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.errors import ConfigError
-from charlstm.files import storage_errors
+from charlstm.files import atomic_write
 
 
 def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
@@ -36,8 +36,8 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
     axes.set_ylabel("loss (nats per character)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    supported = figure.canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in supported:
+    supported, kind = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
+    if kind not in supported:
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
-    with storage_errors(path):
-        figure.savefig(path, dpi=150)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=kind, dpi=150)

@@ -28,10 +28,11 @@ _PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few len
 def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[Array, "S V"]:
     """Scale by the temperature, keep the `top_k` likeliest and of these the smallest set that holds `top_p`.
 
-    Everything else becomes -inf; the likeliest character always stays. `top_p` is nucleus sampling (Holtzman et al.
-    2020).
+    Everything else becomes -inf; the likeliest character always stays, at 0. `top_p` is nucleus sampling (Holtzman
+    et al. 2020).
     """
-    logits = logits / config.temperature
+    # From the largest down, so that no temperature, however low, overflows.
+    logits = (logits - logits.max(-1, keepdims=True)) / max(config.temperature, 1e-30)
     if config.top_k and config.top_k < logits.shape[-1]:
         least = jax.lax.top_k(logits, config.top_k)[0][..., -1:]
         logits = jnp.where(logits < least, -jnp.inf, logits)
@@ -52,7 +53,7 @@ def draw(keys: Key[Array, " S"], logits: Float[Array, "S V"], config: SamplingCo
     if config.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     logits = filter_logits(logits, config)
-    heights = _running_sums(jnp.exp(logits - logits.max(-1, keepdims=True)))
+    heights = _running_sums(jnp.exp(logits))
     place = jax.vmap(jax.random.uniform)(keys)[:, None] * heights[:, -1:]  # below the last height, as uniform() < 1
     return (heights <= place).sum(-1).astype(jnp.int32)
 

@@ -280,7 +280,7 @@ def _require_finite(loss: float, step: int, config: TrainingConfig) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss} before step {step + 1:,}",
-            f"try a lower rate than --learning-rate {config.learning_rate:g}; what was saved before is sound",
+            f"try a lower --learning-rate than {config.learning_rate:g}; what was saved before, if anything, is sound",
         )
 
 

@@ -380,6 +380,33 @@ def test_a_full_disk_is_an_error(run, command):
 # --- the rest ---
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes end in another way there")
+def test_training_goes_on_when_nobody_reads_its_remarks(here):
+    process = started("train", "verse.txt", *SMALL, "--run", "run")
+    assert process.stderr
+    process.stderr.close()
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and b"trained 6 steps" in out
+    assert Path("run/weights.safetensors").exists()
+
+
+def test_a_model_that_cannot_be_evaluated_is_not_sent_there(here, capfd):
+    assert called(["train", "verse.txt", *SMALL, "--validation", "0", "--run", "run"]) == 0
+    out = capfd.readouterr().out
+    assert "charlstm sample run" in out and "charlstm evaluate" not in out
+
+
+def test_the_known_characters_of_another_run_are_not_listed(here, run, capfd):
+    assert called(["train", "verse.txt", "--init-from", str(run), *SMALL[2:], "--run", "more"]) == 0
+    assert "0 characters are new\n" in capfd.readouterr().err
+
+
+def test_a_table_in_a_pipe_has_one_line_for_each_row(here):
+    process = started("corpora", env={name: value for name, value in os.environ.items() if name != "COLUMNS"})
+    out, _ = process.communicate(timeout=60)
+    assert len(out.splitlines()) == 7 and b"tiny-shakespeare" in out
+
+
 def test_names_beyond_the_encoding_of_stdout_are_spelled_out(here):
     Path("роман.txt").write_bytes(VERSE.encode())
     process = started("train", "роман.txt", *SMALL, env=os.environ | {"PYTHONIOENCODING": "ascii"})
@@ -434,4 +461,5 @@ def test_the_package_is_a_program():
 def test_learning_curves_are_drawn(run, here, capfd):
     assert called(["plot", str(run), "--output", "curve.png"]) == 0
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in here.iterdir()} == {"verse.txt", "curve.png"}
     assert ".xyz" in refused(capfd, ["plot", str(run), "--output", "curve.xyz"], status=2)

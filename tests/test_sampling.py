@@ -86,6 +86,11 @@ def test_temperature_zero_is_always_the_likeliest(params):
     assert int(draw(jax.random.split(jax.random.key(0), 1), logits, SamplingConfig(temperature=0))[0]) == 1
 
 
+@pytest.mark.parametrize("temperature", [1e-45, 1e-38, 1e-20, 1e-10, 1e-4])
+def test_the_lowest_temperatures_draw_the_likeliest(params, temperature):
+    assert (drawn(params, 50, temperature=temperature) == drawn(params, 50, temperature=0)).all()
+
+
 def test_a_seed_is_a_text_and_another_seed_another(params):
     assert (drawn(params, 200, seed=1) == drawn(params, 200, seed=1)).all()
     assert (drawn(params, 200, seed=1) != drawn(params, 200, seed=2)).any()

@@ -168,9 +168,8 @@ def _prepare(
         if base:
             vocabulary = base.vocabulary.grow(corpus.vocabulary)
             added = "".join(c for c in corpus.vocabulary.symbols if c not in base.vocabulary.symbols)
-            notes.append(
-                f"starting from {init_from}; {len(added)} characters are new{': ' if added else ''}{added!r:.60}"
-            )
+            named = f": {added!r:.60}" if added else ""
+            notes.append(f"starting from {init_from}; {len(added)} characters are new{named}")
             corpus = corpora.open_corpus(files, unit, encoding, vocabulary)
     training, held_out = corpus.split(wishes.validation)
     if wishes.validation and not len(held_out):

@@ -16,8 +16,19 @@ from rich.markup import escape
 from charlstm.errors import CharLSTMError, StorageError
 from charlstm.files import storage_errors
 
+
+class _Remarks(Console):
+    """Stderr: if its reader goes away, what is under way goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what is still buffered must not raise at exit
+
+
 out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+err = _Remarks(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = 200  # no terminal bounds it, so a row is a line
 
 
 def show_error(error: CharLSTMError) -> None:
@@ -27,9 +38,9 @@ def show_error(error: CharLSTMError) -> None:
         err.print(f"[dim]hint:[/] {escape(error.hint)}")
 
 
-def note(text: str) -> None:
-    """A remark on stderr."""
-    err.print(escape(text))
+def note(text: str, wrap: bool = True) -> None:
+    """A remark on stderr; wrapped between words on a terminal, but for commands to copy."""
+    err.print(escape(text), soft_wrap=not (wrap and err.is_terminal))
 
 
 def result(text: str) -> None:

@@ -31,7 +31,7 @@ def show_comparison(scores: dict[str, Score]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for heading in ("nats per character", "perplexity", "bits per character"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, score in sorted(scores.items(), key=lambda item: item[1].loss):
         table.add_row(name, f"{score.loss:.4f}", f"{score.perplexity:.3f}", f"{score.bits_per_character:.4f}")
     show()
@@ -59,7 +59,9 @@ def show_corpora(corpora: list[NamedCorpus]) -> None:
     """The named corpora."""
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "bytes", "licence", "at hand", "what it is"):
-        table.add_column(heading, justify="right" if heading == "bytes" else "left")
+        table.add_column(
+            heading, justify="right" if heading == "bytes" else "left", no_wrap=heading in ("name", "bytes")
+        )
     for corpus in corpora:
         at_hand = "yes" if corpus.at_hand else f"no, {corpus.download_size:,} bytes to fetch"
         table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, at_hand, corpus.about)

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from charlstm import events
@@ -88,7 +88,7 @@ class Watcher:
         stopped = event.reason == "stopped"
         if stopped:
             err.print(f"[bold]stopped[/] after step {event.step:,}; go on with")
-            note(f"  {command('train', '--run', self.path, '--resume')}")
+            note(f"  {command('train', '--run', self.path, '--resume')}", wrap=False)
             return
         if event.reason == "patience":
             note(f"no better validation since step {event.best_step:,}: stopped at step {event.step:,}")
@@ -107,7 +107,8 @@ class Watcher:
                 result(advice)
             result("next:")
             result(f"  {command('sample', self.path)}")
-            result(f"  {command('evaluate', self.path)}")
+            if event.best:
+                result(f"  {command('evaluate', self.path)}")
 
 
 def _plain(event: Any) -> dict[str, Any]:
@@ -142,6 +143,9 @@ def sparkline(values: list[float], width: int) -> str:
 
 class _TimeLeft(ProgressColumn):
     """The run knows better than Rich how long it will take."""
+
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
 
     def render(self, task: Task) -> Text:
         left = task.fields.get("left")
@@ -187,26 +191,27 @@ class _LiveView:
     def passage(self, step: int, text: str) -> None:
         self.text, self.text_step = text, step
 
+    def _figures(self, report: events.Report, width: int) -> Text:
+        """One line: as many of the figures, the most important first, as fit."""
+        figures = [Text.assemble(("loss ", "dim"), f"{report.loss:.4f} nats")]
+        bits = f"{report.loss / math.log(2):.3f}"
+        if self.validation:
+            last, best = self.validation[-1], min(self.validation)
+            style = "bold green" if last == best else "yellow"
+            beside = "" if last == best else f" (best {best:.4f})"
+            figures.append(Text.assemble(("validation ", "dim"), (f"{last:.4f} nats", style), beside))
+            bits += f" and {last / math.log(2):.3f}"
+        figures.append(Text.assemble(("epoch ", "dim"), f"{report.epoch:.1f}"))
+        figures.append(Text.assemble(f"{report.characters_per_second:,.0f}", (" characters/s", "dim")))
+        figures.append(Text.assemble(bits, (" bits", "dim")))
+        while (line := Text("   ", no_wrap=True).join(figures)).cell_len > width and len(figures) > 1:
+            figures.pop()
+        return line
+
     def render(self) -> Group:
         parts: list[Any] = [self.bar]
         if report := self.report:
-            figures = Table.grid(padding=(0, 3))
-            loss = Text.assemble(("loss ", "dim"), f"{report.loss:.4f} nats  {report.loss / math.log(2):.3f} bits")
-            validation = Text.assemble(("validation ", "dim"), "not yet")
-            if self.validation:
-                last, best = self.validation[-1], min(self.validation)
-                validation = Text.assemble(
-                    ("validation ", "dim"),
-                    (
-                        f"{last:.4f} nats  {last / math.log(2):.3f} bits",
-                        "bold green" if last == best else "yellow",
-                    ),
-                    "" if last == best else f"  best {best:.4f}",
-                )
-            speed = Text.assemble(f"{report.characters_per_second:,.0f}", (" characters/s", "dim"))
-            epoch = Text.assemble(("epoch ", "dim"), f"{report.epoch:.1f}")
-            figures.add_row(loss, validation, speed, epoch)
-            parts.append(Padding(figures, (0, 0, 0, 2)))
+            parts.append(Padding(self._figures(report, err.width - 4), (0, 0, 0, 2)))
             parts.append(Padding(Text(sparkline(self.losses, max(10, err.width - 4)), style="blue"), (0, 0, 0, 2)))
         if self.text:
             lines = [line[: err.width - 4] for line in self.text.strip("\n").splitlines()]

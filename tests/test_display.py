@@ -1,0 +1,25 @@
+"""What people see, on screens of any width."""
+
+import dataclasses
+
+import pytest
+
+from charlstm.display.watcher import _LiveView
+from charlstm.events import Report
+
+REPORT = Report(
+    step=1000, epoch=5.1, characters=1_000_000, loss=1.4717, validation_loss=1.4398, learning_rate=1e-3,
+    gradient_norm=0.1, characters_per_second=16_458.0, elapsed_seconds=61.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("best", [1.4398, 1.3000])
+@pytest.mark.parametrize("width", [1, 20, 36, 76, 96, 200])
+def test_the_figures_are_one_line_that_begins_with_the_most_important(width, best):
+    view = _LiveView()
+    view.show(dataclasses.replace(REPORT, validation_loss=best))
+    view.show(REPORT)
+    line = view._figures(REPORT, width).plain
+    assert line.startswith("loss 1.4717 nats") and (len(line) <= width or line == "loss 1.4717 nats")
+    assert ("validation 1.4398 nats" in line) == (width >= 76)
+    assert ("2.123 and 2.077 bits" in line) == (width == 200)
