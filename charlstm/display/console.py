@@ -43,9 +43,10 @@ def note(text: str, wrap: bool = True) -> None:
     err.print(escape(text), soft_wrap=not (wrap and err.is_terminal))
 
 
-def result(text: str) -> None:
-    """A line of the result, on stdout."""
-    show(escape(text))
+def result(text: str, wrap: bool = True) -> None:
+    """A line of the result, on stdout; wrapped like a note."""
+    with _to_stdout():
+        out.print(escape(text), soft_wrap=not (wrap and out.is_terminal))
 
 
 def show(renderable: RenderableType = "") -> None:

@@ -106,9 +106,9 @@ class Watcher:
             if advice:
                 result(advice)
             result("next:")
-            result(f"  {command('sample', self.path)}")
+            result(f"  {command('sample', self.path)}", wrap=False)
             if event.best:
-                result(f"  {command('evaluate', self.path)}")
+                result(f"  {command('evaluate', self.path)}", wrap=False)
 
 
 def _plain(event: Any) -> dict[str, Any]:
