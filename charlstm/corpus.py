@@ -217,18 +217,18 @@ def _spool_stdin() -> Path:
 
 def _texts_in(folder: Path, unit: Unit) -> list[Path]:
     """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
+    seen = [path for path in sorted(folder.rglob("*")) if not _is_hidden(path.relative_to(folder))]
+    files = [path for path in seen if path.is_file() and path.stat().st_size]
     runs = {place for place in {path.parent for path in files} if all((place / name).exists() for name in RUN_FILES)}
-    texts = [
-        path
-        for path in files
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and runs.isdisjoint(path.parents)
-        and (unit == "byte" or _seems_text(path))
-    ]
+    texts = [path for path in files if runs.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
     if not texts:
         raise CorpusError(f"the folder {folder} holds no text files", "`--unit byte` reads any file")
     return texts
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a name in `path` begins with a dot, as those of files that are still being written do (files.py)."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _seems_text(path: Path) -> bool:

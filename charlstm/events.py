@@ -55,7 +55,7 @@ class SampleDue:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written; `best`: and the weights, as the best so far or because nothing is held out."""
+    """A checkpoint was written; `best`: and the weights, as the best so far or for want of a validation."""
 
     step: int
     best: bool

@@ -79,6 +79,6 @@ def _keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8
-    mallopt(m_mmap_max, 0)  # no block is mapped for itself; M_MMAP_THRESHOLD goes up to 32 MB only (mallopt(3))
+    mallopt(m_mmap_max, 0)  # no block is mapped for itself; M_MMAP_THRESHOLD is promised up to 32 MB only (mallopt(3))
     mallopt(m_trim_threshold, 2**31 - 1)
     mallopt(m_arena_max, 1)
