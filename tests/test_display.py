@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from charlstm.display.console import count
 from charlstm.display.watcher import _LiveView
 from charlstm.events import Report
 
@@ -23,3 +24,10 @@ def test_the_figures_are_one_line_that_begins_with_the_most_important(width, bes
     assert line.startswith("loss 1.4717 nats") and (len(line) <= width or line == "loss 1.4717 nats")
     assert ("validation 1.4398 nats" in line) == (width >= 76)
     assert ("2.123 and 2.077 bits" in line) == (width == 200)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 steps"), (1, "1 step"), (1.0, "1 step"), (0.5, "0.5 steps"), (2400, "2,400 steps")]
+)
+def test_one_is_singular(number, text):
+    assert count(number, "step") == text

@@ -30,4 +30,4 @@ def benchmark(
     tables.show_speeds(rows, devices)
     for minutes in (1, 5, 60):
         fit = sizing.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
-        console.result(f"a megabyte and {minutes} minutes: {fit.notes[-1]}")
+        console.result(f"a megabyte and {console.count(minutes, 'minute')}: {fit.notes[-1]}")

@@ -92,6 +92,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def count(number: float, noun: str) -> str:
+    """`1 step`, `2,400 steps`, `0.5 minutes`."""
+    figure = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{figure} {noun}" if figure == "1" else f"{figure} {noun}s"
+
+
 def nats(loss: float) -> str:
     """A loss in both of its units."""
     return f"{loss:.4f} nats ({loss / math.log(2):.3f} bits) per character"

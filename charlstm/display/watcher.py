@@ -14,7 +14,7 @@ from rich.text import Text
 
 from charlstm import events
 from charlstm.config import RunConfig
-from charlstm.display.console import command, duration, err, nats, note, result, write_json
+from charlstm.display.console import command, count, duration, err, nats, note, result, write_json
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -22,9 +22,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str]) -> None:
     """What is about to happen, in three lines."""
     model, training = config.model, config.training
-    budget = f"{training.steps:,} steps"
+    budget = count(training.steps, "step")
     if training.minutes:
-        budget = f"{training.minutes:g} minutes, at most {budget},"
+        budget = f"{count(training.minutes, 'minute')}, at most {budget},"
     rare = f" ({model.rare:,} of them rare)" if model.rare else ""
     note(
         f"{path}: {config.corpus.characters:,} characters, {model.vocabulary_size:,} different ones{rare}, "
@@ -33,7 +33,8 @@ def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str
     note(
         f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {parameters:,} parameters, "
         f"dropout {model.dropout:g}, weight drop {model.weight_drop:g}; "
-        f"{training.batch_size} streams, windows of {training.sequence_length}; {budget} in {training.precision}"
+        f"{count(training.batch_size, 'stream')}, windows of {training.sequence_length}; "
+        f"{budget} in {training.precision}"
     )
     for each in notes:
         note(each)
@@ -101,7 +102,7 @@ class Watcher:
                 result(f"(of the first {best.characters:,} of {event.held_out:,} characters held out)")
         else:
             result(f"training loss {nats(event.loss)}; no validation")
-        result(f"trained {event.step:,} steps in {duration(event.elapsed_seconds)}")
+        result(f"trained {count(event.step, 'step')} in {duration(event.elapsed_seconds)}")
         if not self.quiet:
             if advice:
                 result(advice)
@@ -216,6 +217,6 @@ class _LiveView:
         if self.text:
             lines = [line[: err.width - 4] for line in self.text.strip("\n").splitlines()]
             height = max(3, err.height - 7)
-            parts.append(Padding(Text(f"the model after {self.text_step:,} steps:", style="dim"), (1, 0, 0, 2)))
+            parts.append(Padding(Text(f"the model after {count(self.text_step, 'step')}:", style="dim"), (1, 0, 0, 2)))
             parts.append(Padding(Text("\n".join(lines[:height]), style="italic", no_wrap=True), (0, 0, 0, 2)))
         return Group(*parts)
