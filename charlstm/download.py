@@ -1,18 +1,18 @@
 """Named corpora: the bundled one, two that come with every Python, and public ones fetched once and verified."""
 
 import os
+import shutil
 import sysconfig
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from charlstm.errors import DownloadError
 from charlstm.files import atomic_write, cache_folder
 
 BUNDLED = "salt-road"
-
+_BLOCK = 1 << 16  # bytes
 
 Progress = Callable[[str, int, int], None]  # told the corpus, how many bytes have come, and of how many
 
@@ -61,7 +61,11 @@ def _python_source() -> list[Path]:
     root = Path(sysconfig.get_path("stdlib"))
     # Tests and lib2to3 hold files that are wrongly encoded on purpose; site-packages is not the library.
     left_out = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "__pycache__"}
-    return [path for path in sorted(root.rglob("*.py")) if not left_out & set(path.relative_to(root).parts)]
+    files = []
+    for folder, folders, names in os.walk(root):  # unlike Path.rglob it minds no folder that vanishes meanwhile
+        folders[:] = set(folders) - left_out
+        files += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(files)
 
 
 def _place(corpus: NamedCorpus) -> Path:
@@ -132,17 +136,27 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
 
     pooch.get_logger().setLevel("ERROR")
     packed = place.with_suffix(f".{os.getpid()}.download")  # another process may be fetching the same
-    downloader: Any = pooch.HTTPDownloader(progressbar=_Bar(corpus, progress), timeout=30)  # pyright: ignore
+
+    def stream(url: str, path: str, _: object) -> None:
+        # pooch's own downloader tells its progress in whole blocks, however short they came.
+        with requests.get(url, stream=True, timeout=30) as response, Path(path).open("wb") as file:
+            response.raise_for_status()
+            for block in response.iter_content(_BLOCK):
+                file.write(block)
+                if file.tell() > corpus.download_size:  # not to fill the disk
+                    raise ValueError(f"more than the {corpus.download_size:,} bytes that it should have came")
+                if progress:
+                    progress(corpus.name, file.tell(), corpus.download_size)
+
     try:
-        pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=downloader)
+        pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=stream)
         if corpus.url.endswith(".zip"):
             with (
                 zipfile.ZipFile(packed) as archive,
                 archive.open(corpus.name) as text,
                 atomic_write(place) as out,
             ):
-                while block := text.read(1 << 20):
-                    out.write(block)
+                shutil.copyfileobj(text, out)
         else:
             packed.replace(place)
     except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
@@ -154,27 +168,3 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
         ) from error
     finally:
         packed.unlink(missing_ok=True)
-
-
-class _Bar:
-    """What pooch asks of a progress bar; a file that grows past its size ends the download at once."""
-
-    def __init__(self, corpus: NamedCorpus, progress: Progress | None) -> None:
-        self.corpus, self.progress = corpus, progress
-        self.size = corpus.download_size
-        self.total = 0  # pooch sets it to Content-Length, which is missing or another size where a server packs
-        self.done = 0
-
-    def update(self, count: int) -> None:
-        self.done += count  # the size of a chunk, even where the last one is shorter
-        if self.done - count > self.size:
-            raise ValueError(f"more than the {self.size:,} bytes that it should have came")
-        if self.progress:
-            self.progress(self.corpus.name, min(self.done, self.size), self.size)
-
-    def reset(self) -> None:
-        """pooch calls this at the end and then updates by `total`, to fill bars that were estimates."""
-        self.done = self.size - self.total
-
-    def close(self) -> None:
-        """Nothing is held open."""

@@ -14,6 +14,7 @@ from charlstm.download import NAMED, NamedCorpus, locate_named
 from charlstm.errors import DownloadError
 
 TEXT = b"It was the best of times, it was the worst of times.\n" * 200
+GZIPPED = gzip.compress(TEXT)
 
 
 @pytest.fixture
@@ -78,12 +79,24 @@ def test_a_text_is_fetched_once_and_progress_is_told(monkeypatch, server):
     assert told[-1] == ("dickens", len(TEXT), len(TEXT))
 
 
-@pytest.mark.parametrize("packed", [True, False], ids=["compressed on the way", "without a length"])
-def test_progress_is_out_of_the_known_size_whatever_the_server_says(monkeypatch, server, packed):
+def in_chunks(data: bytes, size: int) -> bytes:
+    """`data` as HTTP's chunked transfer coding has it."""
+    parts = [data[first : first + size] for first in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+
+
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (GZIPPED, {"Content-Encoding": "gzip", "Content-Length": str(len(GZIPPED))}),
+        (TEXT, {}),
+        (in_chunks(TEXT, 700), {"Transfer-Encoding": "chunked"}),
+    ],
+    ids=["compressed on the way", "without a length", "in chunks"],
+)
+def test_progress_is_out_of_the_known_size_whatever_the_server_says(monkeypatch, server, data, headers):
     name, told = named(monkeypatch, server, TEXT), []
-    small = gzip.compress(TEXT)
-    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(small))} if packed else {}
-    server.files["/text.txt"] = small if packed else TEXT, headers
+    server.files["/text.txt"] = data, headers
     (path,) = locate_named(name, lambda *progress: told.append(progress))
     assert path.read_bytes() == TEXT
     assert {size for _, _, size in told} == {len(TEXT)} and told[-1][1] == len(TEXT)
