@@ -3,6 +3,11 @@
 import os
 import tempfile
 
+# What the caller's terminal and JAX have been told is not for the programs under test.
+for name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE"):
+    os.environ.pop(name, None)
+for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS"):
+    os.environ.pop(name, None)
 _CACHE = tempfile.TemporaryDirectory(prefix="charlstm-tests-")
 os.environ["CHARLSTM_CACHE_DIR"] = _CACHE.name
 os.environ["CHARLSTM_CPU_DEVICES"] = "2"
@@ -23,6 +28,7 @@ from pathlib import Path  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
 from charlstm.corpus import Corpus, open_corpus  # noqa: E402
@@ -30,6 +36,9 @@ from charlstm.runs import Run, create_run  # noqa: E402
 from charlstm.training import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A machine that is busy for a fifth of a second breaks no law.
+hypothesis_settings.register_profile("charlstm", hypothesis_settings(), deadline=None, print_blob=True)
+hypothesis_settings.load_profile("charlstm")
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n"
 

@@ -75,7 +75,7 @@ def texts(draw: st.DrawFn) -> tuple[int, np.ndarray, np.ndarray]:
 
 
 @both_ways
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(texts=texts(), order=st.integers(1, 8), discount=st.floats(0.05, 1.0))
 def test_counting_by_sorting_equals_counting_in_dictionaries(adaptive, texts, order, discount):
     V, training, text = texts
@@ -91,7 +91,7 @@ def test_a_longer_text_costs_what_dictionaries_say(adaptive, numbers):
 
 
 @both_ways
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), V=st.integers(1, 6))
 def test_probabilities_sum_to_one_over_the_vocabulary(adaptive, data, V):
     """Seen contexts and unseen ones: the text ends with each symbol in turn."""

@@ -21,7 +21,7 @@ from charlstm.files import cache_folder
 from charlstm.vocabulary import Vocabulary
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=2, max_size=60)
-USES_FOLDER = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USES_FOLDER = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def written(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -41,7 +41,7 @@ def naive(params: nnx.State, ids: np.ndarray, forget_every: int = 10**9) -> np.n
 
 
 @given(st.integers(1, 20_000), st.integers(1, 40), st.integers(0, 600))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_character_but_the_first_counts_exactly_once(pairs, streams, run_up):
     assume(pairs > streams * run_up)  # as `Layout.of` sees to
     layout = Layout(pairs, streams, run_up if streams > 1 else 0)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import contextmanager
 
 import pytest
 
@@ -39,20 +40,22 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
     """Files may not grow past 64 KiB."""
     resource = pytest.importorskip("resource", reason="not on this system")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_write_that_finds_no_room_is_an_error_and_leaves_the_old_file(tmp_path, small_disk):
+def test_a_write_that_finds_no_room_is_an_error_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_text(path, "old")
-    with pytest.raises(StorageError, match=r"cannot write .*file"), atomic_write(path) as file:
+    with pytest.raises(StorageError, match=r"cannot write .*file"), small_disk(), atomic_write(path) as file:
         for _ in range(20):
             file.write(b"new!" * 1000)
     assert path.read_text("utf-8") == "old" and list(tmp_path.iterdir()) == [path]

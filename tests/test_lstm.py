@@ -69,7 +69,7 @@ def weighted(scan, weights, *precision):
 
 @pytest.mark.parametrize("scan", [lstm_scan, reference_scan], ids=["fast", "reference"])
 @given(SIZES, st.integers(0, 1000))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_both_scans_are_the_textbook_in_value_and_all_gradients(scan, sizes, seed):
     *arrays, weights = problem(*sizes, seed)
     value, gradients = textbook(*arrays, weights)
@@ -145,7 +145,7 @@ def test_gates_stay_between_shut_and_open_however_hard_they_are_pushed(numbers):
 
 
 @given(SIZES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_two_windows_with_carried_state_are_one_long_window(sizes):
     T, B, H = sizes
     gate_inputs, kernel, hidden, cell, _ = problem(2 * T, B, H)

@@ -54,7 +54,7 @@ def test_many_streams_draw_from_what_the_model_predicts(params):
 
 
 @given(LOGITS, st.sampled_from([0, 1, 3, 12]), st.floats(0.05, 1.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_filters_keep_what_their_definition_says(logits, top_k, top_p):
     values = np.array(logits, np.float32)
     kept = list(np.argsort(-values)[: top_k or None])
