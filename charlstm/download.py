@@ -1,5 +1,6 @@
 """Named corpora: the bundled one, two that come with every Python, and public ones fetched once and verified."""
 
+import hashlib
 import os
 import shutil
 import sysconfig
@@ -131,25 +132,11 @@ def locate_named(name: str, progress: Progress | None = None) -> list[Path]:
 
 
 def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
-    import pooch
     import requests
 
-    pooch.get_logger().setLevel("ERROR")
     packed = place.with_suffix(f".{os.getpid()}.download")  # another process may be fetching the same
-
-    def stream(url: str, path: str, _: object) -> None:
-        # pooch's own downloader tells its progress in whole blocks, however short they came.
-        with requests.get(url, stream=True, timeout=30) as response, Path(path).open("wb") as file:
-            response.raise_for_status()
-            for block in response.iter_content(_BLOCK):
-                file.write(block)
-                if file.tell() > corpus.download_size:  # not to fill the disk
-                    raise ValueError(f"more than the {corpus.download_size:,} bytes that it should have came")
-                if progress:
-                    progress(corpus.name, file.tell(), corpus.download_size)
-
     try:
-        pooch.retrieve(corpus.url, f"sha256:{corpus.sha256}", packed.name, str(packed.parent), downloader=stream)
+        _download(corpus, packed, progress)
         if corpus.url.endswith(".zip"):
             with (
                 zipfile.ZipFile(packed) as archive,
@@ -160,11 +147,27 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
         else:
             packed.replace(place)
     except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        mismatch = isinstance(error, ValueError) and "hash of downloaded file" in str(error)
-        reason = "what came has another SHA-256" if mismatch else str(error)
         raise DownloadError(
-            f"cannot fetch {corpus.name} from {corpus.url}: {reason}",
+            f"cannot fetch {corpus.name} from {corpus.url}: {error}",
             "try again later, or fetch the file by hand and train on it",
         ) from error
     finally:
         packed.unlink(missing_ok=True)
+
+
+def _download(corpus: NamedCorpus, path: Path, progress: Progress | None) -> None:
+    """Write what the server sends to `path`. `ValueError` if it is not what was promised."""
+    import requests
+
+    digest = hashlib.sha256()
+    with requests.get(corpus.url, stream=True, timeout=30) as response, path.open("wb") as file:
+        response.raise_for_status()
+        for block in response.iter_content(_BLOCK):
+            file.write(block)
+            digest.update(block)
+            if file.tell() > corpus.download_size:  # at once, not to fill the disk
+                raise ValueError(f"more than the {corpus.download_size:,} bytes that it should have came")
+            if progress:
+                progress(corpus.name, file.tell(), corpus.download_size)
+    if digest.hexdigest() != corpus.sha256:
+        raise ValueError("what came has another SHA-256")
