@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from charlstm.display.console import count
-from charlstm.display.watcher import _LiveView
+from charlstm.display.watcher import _LiveView, sparkline
 from charlstm.events import Report
 
 REPORT = Report(
@@ -31,3 +31,14 @@ def test_the_figures_are_one_line_that_begins_with_the_most_important(width, bes
 )
 def test_one_is_singular(number, text):
     assert count(number, "step") == text
+
+
+def test_a_curve_shows_what_comes_after_the_fast_beginning():
+    losses = [1.1 + 2 * (step + 1) ** -0.5 for step in range(100)]
+    curve = sparkline(losses, 80)
+    assert curve.startswith("█" * 8) and set(curve[8:]) == set("▁▂▃▄▅▆▇█")
+
+
+@pytest.mark.parametrize(("losses", "curve"), [([], ""), ([2.0], "▁"), ([2.0, 2.0], "▁▁"), ([3.0, 2.0], "█▁")])
+def test_a_short_curve_is_drawn_too(losses, curve):
+    assert sparkline(losses, 80) == curve

@@ -129,7 +129,7 @@ def _report_line(report: events.Report) -> str:
 
 
 def sparkline(values: list[float], width: int) -> str:
-    """The last part of a curve as block characters: high is bad."""
+    """A curve as block characters: high is bad. Its first tenth, where the loss falls fast, may be off the scale."""
     if not values:
         return ""
     bins = min(width, len(values))
@@ -138,8 +138,9 @@ def sparkline(values: list[float], width: int) -> str:
         for k in range(bins)
         if (part := values[k * len(values) // bins : (k + 1) * len(values) // bins])
     ]
-    low, span = min(means), (max(means) - min(means)) or 1.0
-    return "".join(_BLOCKS[round((mean - low) / span * (len(_BLOCKS) - 1))] for mean in means)
+    low, high = min(means), max(means[bins // 10 :])
+    shares = (min(1.0, (mean - low) / ((high - low) or 1.0)) for mean in means)
+    return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in shares)
 
 
 class _TimeLeft(ProgressColumn):
