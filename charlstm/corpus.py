@@ -21,7 +21,7 @@ import numpy as np
 from charlstm.config import CorpusConfig, Unit, Unknown
 from charlstm.download import Progress, is_named, locate_named
 from charlstm.errors import CorpusError, RunError
-from charlstm.files import RUN_FILES, atomic_write, cache_folder, write_text
+from charlstm.files import RUN_FILES, atomic_write, cache_folder, files_below, write_text
 from charlstm.text import AS_BYTES, characters, fingerprint_of, opened, read_codepoints, text_encoding
 from charlstm.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
 
@@ -217,18 +217,14 @@ def _spool_stdin() -> Path:
 
 def _texts_in(folder: Path, unit: Unit) -> list[Path]:
     """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
-    seen = [path for path in sorted(folder.rglob("*")) if not _is_hidden(path.relative_to(folder))]
+    # Names of files that are still being written begin with a dot, too (files.py).
+    seen = files_below(folder, lambda name: name.startswith("."))
     files = [path for path in seen if path.is_file() and path.stat().st_size]
     runs = {place for place in {path.parent for path in files} if all((place / name).exists() for name in RUN_FILES)}
     texts = [path for path in files if runs.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
     if not texts:
         raise CorpusError(f"the folder {folder} holds no text files", "`--unit byte` reads any file")
     return texts
-
-
-def _is_hidden(path: Path) -> bool:
-    """Whether a name in `path` begins with a dot, as those of files that are still being written do (files.py)."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _seems_text(path: Path) -> bool:

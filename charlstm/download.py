@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.errors import DownloadError
-from charlstm.files import atomic_write, cache_folder
+from charlstm.files import atomic_write, cache_folder, files_below
 
 BUNDLED = "salt-road"
 _BLOCK = 1 << 16  # bytes
@@ -62,11 +62,7 @@ def _python_source() -> list[Path]:
     root = Path(sysconfig.get_path("stdlib"))
     # Tests and lib2to3 hold files that are wrongly encoded on purpose; site-packages is not the library.
     left_out = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "__pycache__"}
-    files = []
-    for folder, folders, names in os.walk(root):  # unlike Path.rglob it minds no folder that vanishes meanwhile
-        folders[:] = set(folders) - left_out
-        files += [Path(folder, name) for name in names if name.endswith(".py")]
-    return sorted(files)
+    return [path for path in files_below(root, left_out.__contains__) if path.suffix == ".py"]
 
 
 def _place(corpus: NamedCorpus) -> Path:

@@ -4,10 +4,11 @@ import os
 import tempfile
 
 # What the caller's terminal and JAX have been told is not for the programs under test.
-for name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE"):
-    os.environ.pop(name, None)
-for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS"):
-    os.environ.pop(name, None)
+for variable in (
+    *("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TERMINAL_WIDTH", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS"),
+):
+    os.environ.pop(variable, None)
 _CACHE = tempfile.TemporaryDirectory(prefix="charlstm-tests-")
 os.environ["CHARLSTM_CACHE_DIR"] = _CACHE.name
 os.environ["CHARLSTM_CPU_DEVICES"] = "2"

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 
 import pytest
 
 from charlstm.errors import StorageError
-from charlstm.files import atomic_write, cache_folder, storage_errors, write_text
+from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, write_text
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -104,3 +105,16 @@ def test_a_closed_pipe_is_no_storage_error():
 def test_the_cache_is_the_users_own(tmp_path, monkeypatch):
     monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(tmp_path / "mine"))
     assert cache_folder("ids").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_below_a_folder_is_listed_without_what_is_left_out_or_vanishes(tmp_path):
+    for name in ("b.txt", "a/x.txt", "a/skip.txt", "skip.txt/inner", "gone/never"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_text(tmp_path / name, name)
+
+    def left_out(name: str) -> bool:
+        if name == "gone":
+            shutil.rmtree(tmp_path / name)
+        return name == "skip.txt"
+
+    assert files_below(tmp_path, left_out) == [tmp_path / "a" / "x.txt", tmp_path / "b.txt"]

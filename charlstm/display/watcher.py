@@ -133,11 +133,8 @@ def sparkline(values: list[float], width: int) -> str:
     if not values:
         return ""
     bins = min(width, len(values))
-    means = [
-        sum(part) / len(part)
-        for k in range(bins)
-        if (part := values[k * len(values) // bins : (k + 1) * len(values) // bins])
-    ]
+    parts = (values[k * len(values) // bins : (k + 1) * len(values) // bins] for k in range(bins))
+    means = [sum(part) / len(part) for part in parts]
     low, high = min(means), max(means[bins // 10 :])
     shares = (min(1.0, (mean - low) / ((high - low) or 1.0)) for mean in means)
     return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in shares)
