@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.experimental.layout import Layout, with_layout_constraint
-from jax.lax import dynamic_index_in_dim, dynamic_update_index_in_dim, optimization_barrier
+from jax.lax import bitcast_convert_type, dynamic_index_in_dim, dynamic_update_slice, optimization_barrier
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float
 
@@ -73,9 +73,64 @@ def reference_scan(
 
 # --- as it runs fast ----------------------------------------------------------------------------------------------
 #
-# The same function with its gradient written out. What makes it fast is what XLA's CPU compiler is kept from doing:
-# it fuses the cheap gate arithmetic into every consumer and computes it again for each. `optimization_barrier` makes
-# a value be computed once and stored. Measurements: tests/benchmarks/RESULTS.md.
+# The same function with its gradient written out, in a form that the CPU compilers of all supported versions of JAX turn
+# into a loop that does no more in a time step than it must (tests/test_programs.py looks; RESULTS.md has the times):
+#
+# - The kernel is the left operand of both products of a time step wherever that pays, see `_Layout`.
+# - The compilers compute cheap arithmetic again in each of its consumers. `optimization_barrier` stores it instead
+#   on jax 0.12; what is dear, as tanh is, all of them store.
+# - Nothing is written over an array that other operations read: jax 0.10 then copies all of it in every time step.
+
+
+class Slopes(NamedTuple):
+    """How gates and cell of a time step answer to their inputs: all that its gradients need, see `_backward`.
+
+    Each is [B, H], as `_Layout` has it.
+    """
+
+    i: Array
+    f: Array
+    g: Array
+    o: Array
+    cell: Array
+    kept: Array  # the forget gate; never rounded, as a long window multiplies it with itself
+
+
+class _Layout(NamedTuple):
+    """How the arrays `[B, E]` of a time step lie in memory.
+
+    A product packs its right operand anew each time, and to pack a kernel takes up to two thirds of that time. So units
+    come first, `[E, B]`, and the kernel is the left operand. Such an array is laid flat, `[E B]`: each gate is one
+    stretch of memory, and a loop over it has one index. Only where streams do not fill vectors are these products the
+    slower ones (128 units, 25 streams, float32: 36 instead of 20 us), and streams come first.
+    """
+
+    streams: int
+    units_first: bool
+
+    @classmethod
+    def of(cls, streams: int, precision: DTypeLike) -> "_Layout":
+        """The faster one."""
+        return cls(streams, streams % (4 if precision == jnp.bfloat16 else 8) == 0)
+
+    def enter(self, x: ArrayLike) -> Array:
+        """`[..., B, E]` in this layout."""
+        return _transposed(x).reshape(*jnp.shape(x)[:-2], -1) if self.units_first else jnp.asarray(x)
+
+    def leave(self, x: Array) -> Array:
+        """The inverse of `enter`."""
+        return _transposed(x.reshape(*x.shape[:-1], -1, self.streams)) if self.units_first else x
+
+    def kernel(self, kernel: Float[Array, "D E"], precision: DTypeLike) -> Array:
+        """A kernel for `product`, made ready once for all time steps."""
+        kernel = kernel.astype(precision)
+        return optimization_barrier(_transposed(kernel) if self.units_first else _in_rows(kernel))
+
+    def product(self, x: Array, kernel: Array, precision: DTypeLike) -> Array:
+        """`x @ kernel` for the arrays of one time step."""
+        if self.units_first:
+            return product(kernel, x.reshape(-1, self.streams), precision).reshape(-1)
+        return product(x, kernel, precision)
 
 
 def _lstm_scan(
@@ -85,101 +140,105 @@ def _lstm_scan(
     precision: DTypeLike = jnp.float32,
 ) -> tuple[Float[Array, "T B H"], LSTMState]:
     """`reference_scan`, faster; operands of the recurrent product are rounded to `precision`."""
-    hiddens, _, _, state = _forward(gate_inputs, recurrent_kernel, state, precision, keep=False)
-    return hiddens[1:], state
+    outputs, _, last = _forward(gate_inputs, recurrent_kernel, state, precision, keep=False)
+    return outputs, last
 
 
 def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
-    """Hidden and cell states before each step and after the last, [T + 1, B, H]; gates, [T, B, G]; the last state.
+    """Outputs `[T, B, H]`, the slopes of all time steps or, without `keep`, None, and the last state."""
+    layout = _Layout.of(gate_inputs.shape[1], precision)
+    kernel = layout.kernel(recurrent_kernel, precision)
 
-    With `keep` the cell states are stored, and the activated gates take the place of their inputs: a time step then
-    writes what its core has just read, and no other array of that size is made. Without, cell states are None and the
-    gates still their inputs.
-    """
-    kernel = optimization_barrier(recurrent_kernel.astype(precision))
-    T, B, G = gate_inputs.shape
-    scale, shift = _gate_scale_and_shift(G // 4)
-
-    def step(carry, t):
-        (hidden, cell), hiddens, cells, gates_at = carry
-        # One tanh for all four gates: sigmoid(x) = (1 + tanh(x / 2)) / 2.
-        x = _at(gates_at, t) + product(hidden, kernel, precision)
-        gates = optimization_barrier(jnp.tanh(x * scale) * scale + shift)
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        cell = optimization_barrier(f * cell + i * g)
-        hidden = o * jnp.tanh(cell)
+    def step(state, inputs):
+        hidden, cell = state
+        from_hidden = layout.product(hidden, kernel, precision)
+        i, f, g, o = map(jnp.add, jnp.split(inputs, 4, axis=-1), jnp.split(from_hidden, 4, axis=-1))
+        i, f, g, o = optimization_barrier((_sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)))
+        new_cell = optimization_barrier(f * cell + i * g)
+        shown = optimization_barrier(jnp.tanh(new_cell))
+        hidden, slopes = o * shown, None
         if keep:
-            cells, gates_at = _put(cells, t + 1, cell), _put(gates_at, t, gates)
-        return (LSTMState(hidden, cell), _put(hiddens, t + 1, hidden), cells, gates_at), None
+            rounded = g * i * (1 - i), cell * f * (1 - f), i * (1 - g * g), shown * o * (1 - o), o * (1 - shown * shown)
+            slopes = Slopes(*(_stored(slope, precision) for slope in rounded), kept=f)
+        return LSTMState(hidden, new_cell), (hidden, slopes)
 
-    hiddens, cells = (_put(jnp.zeros((T + 1, B, G // 4)), 0, part) for part in state)
-    start = state, hiddens, cells if keep else None, gate_inputs
-    (state, hiddens, cells, gates), _ = jax.lax.scan(step, start, jnp.arange(T))
-    return hiddens, cells, gates, state
-
-
-def _at(array: ArrayLike, t: Array) -> Array:
-    """`array[t]`, for an index that is known not to be negative."""
-    return dynamic_index_in_dim(array, t, keepdims=False)
-
-
-def _put(array: Array, t: Array | int, values: Array) -> Array:
-    """`array` with `values` at `t`; in a loop it is changed in place."""
-    return dynamic_update_index_in_dim(array, values, t, axis=0)
-
-
-def _gate_scale_and_shift(hidden_size: int) -> tuple[Array, Array]:
-    """Per column of i, f, g, o: tanh(x * scale) * scale + shift is sigmoid for i, f, o and tanh for g."""
-    is_candidate = jnp.arange(4 * hidden_size)[None] // hidden_size == 2
-    return jnp.where(is_candidate, 1.0, 0.5), jnp.where(is_candidate, 0.0, 0.5)
+    state = LSTMState(*map(layout.enter, state))
+    last, (hiddens, slopes) = jax.lax.scan(step, state, layout.enter(gate_inputs))
+    return layout.leave(hiddens), slopes, LSTMState(*map(layout.leave, last))
 
 
 def _lstm_scan_forward(gate_inputs, recurrent_kernel, state, precision):
-    hiddens, cells, gates, last = _forward(gate_inputs, recurrent_kernel, state, precision, keep=True)
-    return (hiddens[1:], last), (recurrent_kernel, hiddens, cells, gates)
+    outputs, slopes, last = _forward(gate_inputs, recurrent_kernel, state, precision, keep=True)
+    return (outputs, last), (recurrent_kernel, state.hidden, outputs, slopes)
 
 
-def _lstm_scan_backward(precision, kept, cotangents):
+def _backward(precision, residuals, cotangents):
     """Backpropagation through time (Werbos 1990); the gradient of the kernel is left for after the loop.
 
-    With d_x for the derivative of the loss by x, from the last time step to the first:
-        d_h += d_outputs;  d_c += d_h * o * (1 - tanh(c)^2)
-        d_gates (before activation) = d_c g i(1-i),  d_c c_before f(1-f),  d_c i (1-g^2),  d_h tanh(c) o(1-o)
-        d_h = d_gates W^T;  d_c = d_c * f
-    and after the loop, for all time steps in one product, d_W = h_before^T d_gates.
+    With d_x for the derivative of the loss by x, with i, f, g, o after activation and c' = f c + i g the new cell, from
+    the last time step to the first:
+        d_h' += d_outputs;  d_c' += d_h' o (1 - tanh(c')^2)
+        d_gates (before activation) = d_c' g i(1-i),  d_c' c f(1-f),  d_c' i (1-g^2),  d_h' tanh(c') o(1-o)
+        d_h = d_gates W^T;  d_c = d_c' f
+    The factors of d_h' and d_c' are the `Slopes`. After the loop, for all time steps in one product, d_W = h^T d_gates.
     """
-    recurrent_kernel, hiddens, cells, gates = kept
+    recurrent_kernel, first_hidden, outputs, slopes = residuals
     d_outputs, d_last = cotangents
-    kernel_transposed = optimization_barrier(recurrent_kernel.T.astype(precision))
+    layout = _Layout.of(outputs.shape[1], precision)
+    kernel = layout.kernel(recurrent_kernel.T, precision)
 
-    def step(carry, t):
-        (d_hidden, d_cell), gates_at = carry
-        d_output, cell_before, cell = _at(d_outputs, t), _at(cells, t), _at(cells, t + 1)
-        # Read whole, as one stretch of memory, before its quarters are: +4% at 2x128.
-        i, f, g, o = jnp.split(optimization_barrier(_at(gates_at, t)), 4, axis=-1)
-        d_hidden, tanh_cell = optimization_barrier((d_hidden + d_output, jnp.tanh(cell)))
-        d_cell = optimization_barrier(d_cell + d_hidden * o * (1 - tanh_cell * tanh_cell))
-        d_gates = optimization_barrier(
-            jnp.concatenate(
-                [
-                    d_cell * g * i * (1 - i),
-                    d_cell * cell_before * f * (1 - f),
-                    d_cell * i * (1 - g * g),
-                    d_hidden * tanh_cell * o * (1 - o),
-                ],
-                axis=-1,
-            )
-        )
-        d_gates, d_cell = optimization_barrier((d_gates, d_cell * f))
-        d_state = LSTMState(product(d_gates, kernel_transposed, precision), d_cell)
-        return (d_state, _put(gates_at, t, d_gates)), None
+    def step(carry, inputs):
+        (d_hidden, d_cell), d_gates = carry
+        t, d_output, slope = inputs
+        slope = Slopes(*(_restored(x).astype(jnp.float32) for x in slope))
+        d_hidden = optimization_barrier(d_hidden + d_output)
+        d_cell = optimization_barrier(d_cell + d_hidden * slope.cell)
+        for number, d_gate in enumerate((d_cell * slope.i, d_cell * slope.f, d_cell * slope.g, d_hidden * slope.o)):
+            # One by one: jax 0.10 is slow at what is concatenated while it is computed.
+            place = (t, *(0 for _ in d_gate.shape[1:]), number * d_gate.shape[-1])
+            d_gates = dynamic_update_slice(d_gates, _stored(d_gate, precision)[None], place)
+        now = _restored(optimization_barrier(dynamic_index_in_dim(d_gates, t, keepdims=False)))
+        return (LSTMState(layout.product(now, kernel, precision), d_cell * slope.kept), d_gates), None
 
-    (d_state, d_gates), _ = jax.lax.scan(step, (d_last, gates), jnp.arange(len(gates)), reverse=True)
-    return d_gates, _weight_gradient(hiddens[:-1], d_gates, precision), d_state
+    *rest, last = slopes.i.shape
+    start = LSTMState(*map(layout.enter, d_last)), jnp.zeros((*rest, 4 * last), slopes.i.dtype)
+    inputs = jnp.arange(len(outputs)), layout.enter(d_outputs), slopes
+    (d_state, d_gates), _ = jax.lax.scan(step, start, inputs, reverse=True)
+    d_gates = layout.leave(_restored(d_gates))
+    hiddens = jnp.concatenate([first_hidden[None], outputs[:-1]])
+    d_kernel = _weight_gradient(hiddens, d_gates, precision)
+    return d_gates.astype(jnp.float32), d_kernel, LSTMState(*map(layout.leave, d_state))
 
 
 lstm_scan = jax.custom_vjp(_lstm_scan, nondiff_argnums=(3,))  # no decorator: with partial its type would be lost
-lstm_scan.defvjp(_lstm_scan_forward, _lstm_scan_backward)
+lstm_scan.defvjp(_lstm_scan_forward, _backward)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5  # a tanh and no division: a quarter faster
+
+
+def _stored(x: Array, precision: DTypeLike) -> Array:
+    """`x` as it is kept between the passes: float32, or rounded to bfloat16 where products are.
+
+    As its bits, since jax 0.10 has no arrays of bfloat16 that change in place: it converts them whole, and back.
+    """
+    return bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16) if precision == jnp.bfloat16 else x
+
+
+def _restored(x: Array) -> Array:
+    """The inverse of `_stored`; what was rounded stays bfloat16."""
+    return x if x.dtype == jnp.float32 else bitcast_convert_type(x, jnp.bfloat16)
+
+
+def _in_rows(x: Array) -> Array:
+    """`x` with its last axis contiguous in memory: a transposition that is done, and not left to every reader."""
+    return with_layout_constraint(x, Layout(major_to_minor=tuple(range(x.ndim))))
+
+
+def _transposed(x: ArrayLike) -> Array:
+    """`[..., D, E]` as `[..., E, D]`."""
+    return _in_rows(jnp.swapaxes(x, -1, -2))
 
 
 def _weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B E"], precision) -> Array:
@@ -190,7 +249,7 @@ def _weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B
         # XLA would fold the transposition into the product, but has no bfloat16 product for the CPU that reads its left
         # operand by columns, and falls back to float32 (198 instead of 360 GFLOP/s). So it is told to store the
         # transposed array.
-        columns = with_layout_constraint(optimization_barrier(rows).T, Layout(major_to_minor=(0, 1)))
+        columns = _transposed(optimization_barrier(rows))
     return product(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
 
 
