@@ -18,7 +18,7 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.lstm import LSTMState, lstm_scan, lstm_step, product, project
+from charlstm.lstm import LSTMState, lstm_scan, lstm_step, product, project, step_product
 
 States = tuple[LSTMState, ...]
 
@@ -94,12 +94,10 @@ class CharLSTM(nnx.Module):
         gate_inputs, total = gate_table[jnp.minimum(ids, len(gate_table) - 1)], jnp.zeros_like(states[0].hidden)
         for index, layer in enumerate(self.layers):
             if index > 0:
-                kernel = layer.input_kernel[...]
-                gate_inputs = product(new_states[-1].hidden, kernel, kernel.dtype) + layer.bias[...][None]
+                gate_inputs = step_product(new_states[-1].hidden, layer.input_kernel[...]) + layer.bias[...][None]
             new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
             total = total + new_states[-1].hidden
-        kernel = self.head_kernel[...]
-        logits = product(total, kernel, kernel.dtype) + self.head_bias[...][None]
+        logits = step_product(total, self.head_kernel[...]) + self.head_bias[...][None]
         if self.rare:  # each of them is as likely as any other
             each = jnp.repeat(logits[:, -1:] - math.log(self.rare), self.rare, axis=1)
             logits = jnp.concatenate([logits[:, :-1], each], axis=1)

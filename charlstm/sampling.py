@@ -44,17 +44,19 @@ def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[
     return logits
 
 
-def draw(keys: Key[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig) -> Integer[Array, " S"]:
+def draw(
+    uniform: Float[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig
+) -> Integer[Array, " S"]:
     """The id of the next character of each stream; at temperature 0 the likeliest.
 
-    One random number a stream finds its place among the summed probabilities. (Gumbel noise, as in
+    One random number in [0, 1) a stream finds its place among the summed probabilities. (Gumbel noise, as in
     `jax.random.categorical`, takes one for each symbol: a fifth of the time of 64 streams.)
     """
     if config.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     logits = filter_logits(logits, config)
     heights = _running_sums(jnp.exp(logits))
-    place = jax.vmap(jax.random.uniform)(keys)[:, None] * heights[:, -1:]  # below the last height, as uniform() < 1
+    place = uniform[:, None] * heights[:, -1:]  # below the last height
     return (heights <= place).sum(-1).astype(jnp.int32)
 
 
@@ -62,6 +64,15 @@ def _running_sums(weights: Float[Array, "S V"]) -> Float[Array, "S V"]:
     """`cumsum` along the vocabulary; of few symbols a product with a triangle is faster (64 streams: 133 -> 125 us)."""
     size = weights.shape[-1]
     return weights @ jnp.triu(jnp.ones((size, size))) if size <= 256 else jnp.cumsum(weights, axis=-1)
+
+
+def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Array, "C S"]:
+    """The random number of each character's place and stream."""
+
+    def uniform(number: Array, key: Array) -> Array:
+        return jax.random.uniform(jax.random.fold_in(key, number))
+
+    return jax.vmap(jax.vmap(uniform, (None, 0)), (0, None))(numbers, keys)
 
 
 @lru_cache(maxsize=8)
@@ -82,14 +93,16 @@ def _make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
         network = nnx.merge(definition, params)
         # Each stream has its own randomness: what it draws does not depend on how many others there are.
         keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
+        # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
+        uniforms = _uniforms(keys, first + jnp.arange(_CHUNK))
 
-        def step(carry, number):
+        def step(carry, uniform):
             states, logits = carry
-            ids = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, number), logits, config)
+            ids = draw(uniform, logits, config)
             logits, states = network.step(ids, states, table)
             return (states, logits), ids
 
-        (states, logits), ids = jax.lax.scan(step, (states, logits), first + jnp.arange(_CHUNK))
+        (states, logits), ids = jax.lax.scan(step, (states, logits), uniforms)
         return states, logits, ids
 
     return chunk
