@@ -21,7 +21,7 @@ from charlstm.model import States, define, zero_states
 from charlstm.sharding import STREAMS, by_stream, everywhere, make_mesh, own_streams
 from charlstm.vocabulary import Vocabulary
 
-_CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
+CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
 _PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few lengths have to be compiled
 
 
@@ -44,9 +44,7 @@ def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[
     return logits
 
 
-def draw(
-    uniform: Float[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig
-) -> Integer[Array, " S"]:
+def draw(uniform: Float[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig) -> Integer[Array, " S"]:
     """The id of the next character of each stream; at temperature 0 the likeliest.
 
     One random number in [0, 1) a stream finds its place among the summed probabilities. (Gumbel noise, as in
@@ -76,8 +74,8 @@ def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Ar
 
 
 @lru_cache(maxsize=8)
-def _make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
-    """Compile-ready `chunk(params, table, states, logits, key, first) -> (states, logits, ids [_CHUNK, S])`."""
+def make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
+    """Compile-ready `chunk(params, table, states, logits, key, first) -> (states, logits, ids [CHUNK, S])`."""
     definition, _ = define(model)
     by_streams = P(STREAMS)
 
@@ -94,7 +92,7 @@ def _make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
         # Each stream has its own randomness: what it draws does not depend on how many others there are.
         keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
-        uniforms = _uniforms(keys, first + jnp.arange(_CHUNK))
+        uniforms = _uniforms(keys, first + jnp.arange(CHUNK))
 
         def step(carry, uniform):
             states, logits = carry
@@ -155,15 +153,15 @@ def generate_ids(
     mesh = make_mesh(streams)
     params, table = everywhere(mesh, (params, table))
     states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), after_prompt))
-    chunk, key = _make_chunk(model, _without_length(config), mesh), jax.random.key(seed)
+    chunk, key = make_chunk(model, _without_length(config), mesh), jax.random.key(seed)
     waiting: list[Array] = []
-    for first in range(0, config.length, _CHUNK):
+    for first in range(0, config.length, CHUNK):
         states, logits, ids = chunk(params, table, states, logits, key, first)
         waiting.append(ids)
         if len(waiting) > 1:
             yield np.asarray(waiting.pop(0))
     for ids in waiting:
-        yield np.asarray(ids)[: config.length % _CHUNK or _CHUNK]
+        yield np.asarray(ids)[: config.length % CHUNK or CHUNK]
 
 
 def generate(
