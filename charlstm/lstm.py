@@ -85,8 +85,8 @@ def reference_scan(
 
 # --- as it runs fast ----------------------------------------------------------------------------------------------
 #
-# The same function with its gradient written out, in a form that the CPU compilers of all supported versions of JAX turn
-# into a loop that does no more in a time step than it must (tests/test_programs.py looks; RESULTS.md has the times):
+# The same function with its gradient written out, in a form that the CPU compilers of all supported versions of JAX
+# turn into a loop that does no more in a time step than it must (tests/test_programs.py looks, RESULTS.md has times):
 #
 # - The kernel is the left operand of both products of a time step wherever that pays, see `_Layout`.
 # - The compilers compute cheap arithmetic again in each of its consumers. `optimization_barrier` stores it instead

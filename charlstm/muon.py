@@ -81,11 +81,11 @@ def _spread_out(matrices: Float[Array, "M R C"], precision: DTypeLike) -> Float[
     mine = jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index(STREAMS) * share, share)
     # One by one: XLA's CPU compiler runs batched products at a fraction of the speed of plain ones.
     mine = jnp.stack([orthogonal(matrix, precision) for matrix in mine])
-    return jax.lax.all_gather(mine, STREAMS, tiled=True)[:count]
+    return jax.lax.all_gather(mine, STREAMS, tiled=True)[:count].astype(jnp.float32)
 
 
 def orthogonal(matrix: Float[Array, "R C"], precision: DTypeLike = jnp.float32) -> Float[Array, "R C"]:
-    """Nearly U V^T of the singular value decomposition U S V^T, by polynomials alone."""
+    """Nearly U V^T of the singular value decomposition U S V^T, by polynomials alone; in `precision`."""
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, precision).T
 
@@ -99,4 +99,4 @@ def orthogonal(matrix: Float[Array, "R C"], precision: DTypeLike = jnp.float32) 
     for a, b, c in _ROUNDS:
         square = product(x, x, y_axis=1).astype(precision)  # x x^T without transposing: a quarter faster
         x = polynomial(a, x, 1.0, product(polynomial(b, square, c, product(square, square)), x))
-    return x.astype(jnp.float32)
+    return x
