@@ -12,17 +12,19 @@ from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes, rows
 from charlstm.errors import ConfigError
-from charlstm.lstm import product
-from charlstm.sharding import LEAST_STREAMS
+from charlstm.lstm import LSTMState, lstm_scan
+from charlstm.sharding import LEAST_STREAMS, STREAMS, make_mesh
+from charlstm.speed import training_speed
 
 DEFAULT_MINUTES = 3.0
 
 
 class Step(NamedTuple):
-    """The shape of a step, and the share of the measured speed that its products reach (two cores)."""
+    """The shape of a step, and its speed without Muon's work beside that of the largest one (two cores)."""
 
     streams: int
     window: int
@@ -44,9 +46,12 @@ _SIZES = (32, 64, 96, *range(128, 4097, 64))
 # and a text too short for that many weights would only be learned by heart.
 _LEAST_READ_PER_WEIGHT = 13.0
 _MOST_WEIGHTS_PER_CHARACTER = 4.5
-# The machine is measured by products of so many rows: between those of a time step, which are smaller, and all others,
-# which are larger.
-_MEASURED_ROWS = 32
+# What the minutes are spent on besides steps: the start with its compiling, and validations, samples and saves.
+_START_SECONDS = 4.0
+_STEPS_SHARE = 0.93
+# The machine is first judged by a piece of the recurrence, a few time steps of this shape.
+_PIECE_UNITS, _PIECE_STREAMS, _PIECE_STEPS, _PIECE_EFFICIENCY = 384, 16, 16, 0.82
+_MEASUREMENTS, _MEASURED_SECONDS = 3, 0.4
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ class Fit:
     model: ModelConfig
     training: TrainingConfig
     notes: list[str]
+    speed: float  # characters per second that were reckoned with
+    seconds: float = 0.0  # that it took to measure the machine
 
 
 class Machine(NamedTuple):
-    """How fast products are here: the better precision, and its floating point operations per second."""
+    """How fast this machine is: the better precision, and its floating point operations per second in large steps."""
 
     precision: Precision
     speed: float
@@ -73,17 +80,58 @@ def fit(
     based_on: ModelConfig | None = None,
     machine: Machine | None = None,
     rare: int = 0,
+    measure: Callable[[ModelConfig, TrainingConfig], float] | None = None,
 ) -> Fit:
     """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
+
+    It is measured by the very steps that are chosen, as products alone promise what steps do not keep: where these are
+    faster or slower than was reckoned with, the choice is made again. `measure` tells the characters per second of
+    settings; it is the clock unless the machine is given.
 
     `based_on` is the model whose weights the run starts from: its shape is given. `rare` symbols of the vocabulary are
     not told apart.
     """
-    notes: list[str] = []
+    began = time.perf_counter()
+    choose = partial(_choose, wishes, characters, vocabulary_size, devices, based_on, rare)
     if machine is None:
         machine = measure_machine(wishes.hidden_size, wishes.precision)
+        measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1)
+    fit = choose(machine)
+    for _ in range(_MEASUREMENTS if measure and _depends_on_speed(wishes) else 0):
+        assert measure
+        machine = machine._replace(speed=machine.speed * measure(fit.model, fit.training) / fit.speed)
+        measured, fit = fit, choose(machine)
+        if _shape(fit) == _shape(measured):
+            break
+    return replace(fit, seconds=time.perf_counter() - began)
+
+
+def _depends_on_speed(wishes: Wishes) -> bool:
+    """Whether anything that is left open depends on how much can be read in the time."""
+    timed = wishes.steps is None and wishes.epochs is None
+    open_sizes = (wishes.hidden_size, wishes.batch_size, wishes.sequence_length)
+    return None in open_sizes or (timed and None in (wishes.dropout, wishes.weight_drop))
+
+
+def _shape(fit: Fit) -> tuple[int, ...]:
+    """What decides how fast a step is."""
+    return fit.model.layers, fit.model.hidden_size, fit.training.batch_size, fit.training.sequence_length
+
+
+def _choose(
+    wishes: Wishes,
+    characters: int,
+    vocabulary_size: int,
+    devices: int,
+    based_on: ModelConfig | None,
+    rare: int,
+    machine: Machine,
+) -> Fit:
+    """Settings for a machine of known speed."""
+    notes: list[str] = []
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
-    operations = machine.speed * 60 * (wishes.minutes or DEFAULT_MINUTES)
+    seconds = 60 * (wishes.minutes or DEFAULT_MINUTES)
+    operations = machine.speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
     outputs = rows(vocabulary_size, rare)
     hidden_size = wishes.hidden_size or (
         based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, outputs)
@@ -91,9 +139,12 @@ def fit(
     layers = wishes.layers or (based_on.layers if based_on else 1)
     weights = weights_used(layers, hidden_size, outputs)
 
-    def readable(step: Step) -> float:
+    def operations_each(step: Step) -> float:  # character
         muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window) if wishes.optimizer == "muon" else 0
-        return operations / (6 * weights / step.efficiency + muon)
+        return 6 * weights / step.efficiency + muon
+
+    def readable(step: Step) -> float:
+        return operations / operations_each(step)
 
     step = _fit_step(readable, characters)
     epochs = wishes.epochs or min(_MOST_EPOCHS, readable(step) / (characters - 1))
@@ -104,13 +155,14 @@ def fit(
         steps = max(1, math.ceil(most * (characters - 1) / (batch_size * window)))
     else:
         epochs = steps * batch_size * window / (characters - 1)
+    speed = machine.speed / operations_each(step)
     model = replace(_fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
     if wishes.hidden_size is None and not based_on:
         notes.append(
-            f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at "
-            f"{machine.speed / 1e9:,.0f} GFLOP/s in {machine.precision}, will read the text about {epochs:.2g} times"
+            f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at about {speed:,.0f} "
+            f"characters/s in {machine.precision}, will read the text about {epochs:.2g} times"
         )
-    return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes)
+    return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes, speed)
 
 
 def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
@@ -215,31 +267,36 @@ def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: li
 
 
 def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machine:
-    """Time a chain of recurrent products; bfloat16 is better only where it is at least a tenth faster."""
-    units, length, tries = hidden_size or 512, 8, 25
+    """Time a piece of the recurrence with its gradient; bfloat16 is better only where it is at least a tenth faster."""
+    H, T, tries = hidden_size or _PIECE_UNITS, _PIECE_STEPS, 9
+    mesh = make_mesh(_PIECE_STREAMS)
+    B = _PIECE_STREAMS // mesh.size  # of a device
 
-    def chain(hidden, kernel, precision):
-        def link(_, hidden):
-            return product(hidden, kernel, precision)[:, :units]
+    def piece(kernel, precision):
+        def total(kernel):
+            outputs, _ = lstm_scan(jnp.ones((T, B, 4 * H)), kernel, LSTMState.zeros(B, H), precision)
+            return outputs.sum()
 
-        return jax.lax.fori_loop(0, length, link, hidden)
+        return jax.lax.pmean(jax.grad(total)(kernel)[0, 0], STREAMS)
 
-    arrays = jnp.ones((_MEASURED_ROWS, units)), jnp.ones((units, 4 * units)) / units
-    chains: dict[Precision, Callable[..., jax.Array]] = {
-        precision: jax.jit(partial(chain, precision=jnp.dtype(precision)))
-        for precision in get_args(Precision)
-        if wish in ("auto", precision)
+    def compiled(precision: Precision) -> Callable[..., jax.Array]:
+        spread = partial(jax.shard_map, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+        return jax.jit(spread(partial(piece, precision=jnp.dtype(precision))))
+
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    pieces: dict[Precision, Callable[..., jax.Array]] = {
+        precision: compiled(precision) for precision in precisions if wish in ("auto", precision)
     }
-    best: dict[Precision, float] = dict.fromkeys(chains, math.inf)
+    kernel = jax.device_put(jnp.ones((H, 4 * H)) / H, jax.NamedSharding(mesh, P()))
+    best: dict[Precision, float] = dict.fromkeys(pieces, math.inf)
     for attempt in range(tries + 1):  # taking turns, so that what else the machine does meets both
-        for precision, run in chains.items():
+        for precision, run in pieces.items():
             began = time.perf_counter()
-            run(*arrays).block_until_ready()
+            run(kernel).block_until_ready()
             if attempt:  # the first one compiles
                 best[precision] = min(best[precision], time.perf_counter() - began)
-    speeds: dict[Precision, float] = {
-        precision: length * 2 * _MEASURED_ROWS * 4 * units**2 / seconds for precision, seconds in best.items()
-    }
+    operations = 6 * 4 * H**2 * T * _PIECE_STREAMS / _PIECE_EFFICIENCY
+    speeds: dict[Precision, float] = {precision: operations / seconds for precision, seconds in best.items()}
     if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
         del speeds["bfloat16"]
     return Machine(*max(speeds.items(), key=lambda item: item[1]))

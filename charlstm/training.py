@@ -156,11 +156,13 @@ def train(
     params: nnx.State | None = None,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    spent: float = 0.0,
 ) -> Iterator[Event]:
     """Train `run` on `corpus`, saving as it goes; events tell what happens.
 
     `params` are the parameters to start from, fresh ones by default. `resume` goes on from the last checkpoint, bit
-    for bit as if the run had never been stopped. `stop` is asked between dispatches.
+    for bit as if the run had never been stopped. `stop` is asked between dispatches. `spent` are seconds of a new run's
+    minutes that are gone already.
 
     Raises:
         RunError: there is nothing to resume, the run has finished, or its checkpoint is damaged.
@@ -170,7 +172,7 @@ def train(
     config, model = run.config.training, run.config.model
     training_ids, validation_ids = corpus.split(config.validation)
     windows = Windows(training_ids, config.batch_size, config.sequence_length)
-    state, journal = _begin(run, params, resume)
+    state, journal = _begin(run, params, resume, spent)
     yield Compiling(journal.step)
     clock = Clock(journal.elapsed, config.minutes and config.minutes * 60)
     stepper = Stepper(model, config, windows, state)
@@ -229,12 +231,12 @@ def train(
     yield Finished(reason, journal.step, journal.best, journal.best_step, held_out, journal.loss, clock.elapsed())
 
 
-def _begin(run: Run, params: nnx.State | None, resume: bool) -> tuple[TrainState, Journal]:
+def _begin(run: Run, params: nnx.State | None, resume: bool, spent: float) -> tuple[TrainState, Journal]:
     """The arrays and the journal to start from: fresh ones, or those of the last checkpoint."""
     config = run.config.training
     state = initial_state(run.config.model, config, params)
     if not resume:
-        return state, Journal(Schedule(config.learning_rate, config.warmup))
+        return state, Journal(Schedule(config.learning_rate, config.warmup), elapsed=spent)
     state, facts = run.load_checkpoint(state)
     journal = Journal.from_json(facts)
     if journal.ended:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import ModelConfig, Wishes
+from charlstm.config import ModelConfig, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
 from charlstm.model import count_parameters
 from charlstm.sizing import Fit, Machine, fit, measure_machine, weights_used
@@ -64,6 +64,41 @@ def test_no_more_is_promised_than_the_machine_can_do(vocabulary_size, minutes):
     epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
     work = 6 * weights_used(1, found.model.hidden_size, vocabulary_size) * epochs * characters
     assert 0.3 < work / (60 * minutes * MACHINE.speed) < 1
+
+
+@given(st.floats(0.02, 50.0), st.sampled_from([1, 5, 60]), st.sampled_from([150_000, 10**6, 10**8]))
+@settings(max_examples=50)
+def test_what_is_announced_is_what_was_measured(factor, minutes, characters):
+    measured = []
+
+    def measure(model: ModelConfig, training: TrainingConfig) -> float:
+        # A machine on which every weight costs the same, in steps of any shape.
+        speed = factor * 4e10 / weights_used(model.layers, model.hidden_size, 65)
+        measured.append((model.hidden_size, training.batch_size, training.sequence_length, speed))
+        return speed
+
+    found = fit(Wishes(minutes=minutes), characters, 65, 2, None, MACHINE, measure=measure)
+    assert 1 <= len(measured) <= 3 and found.seconds > 0
+    *shape, speed = measured[-1]
+    if shape == [found.model.hidden_size, found.training.batch_size, found.training.sequence_length]:
+        assert found.speed == pytest.approx(speed)
+    else:  # two choices each of which makes the other one look better
+        assert len(measured) == 3
+    epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
+    assert epochs <= 60 * minutes * found.speed / characters * 1.06  # two digits are printed
+
+
+def test_a_slow_machine_gets_a_smaller_model():
+    sizes = [
+        fit(Wishes(minutes=5), 10**6, 65, 2, None, MACHINE, measure=lambda *_, speed=speed: speed).model.hidden_size
+        for speed in (1e3, 1e4, 1e5)
+    ]
+    assert sizes == sorted(set(sizes))
+
+
+def test_nothing_is_measured_where_all_that_depends_on_speed_is_given():
+    wishes = Wishes(steps=10, hidden_size=64, batch_size=8, sequence_length=32, precision="float32")
+    fit(wishes, 10**6, 65, 2, None, MACHINE, measure=lambda *_: pytest.fail("measured"))
 
 
 def test_a_longer_text_is_dropped_out_less():

@@ -16,7 +16,7 @@ def benchmark(
     """Measure the speed of training and drawing on this machine, and tell what `train` would choose."""
     if not 0 < seconds <= 86_400:
         raise ConfigError(f"--seconds is {seconds:g}, but must be above 0, up to 86400")
-    from charlstm.runtime import set_up_jax
+    from charlstm.runtime import processor, set_up_jax, versions
 
     set_up_jax()
     import jax
@@ -25,6 +25,8 @@ def benchmark(
     from charlstm.display import bars, console, tables
 
     devices = jax.local_device_count()
+    console.result(f"{processor()}, {console.count(devices, 'device')}")
+    console.result(", ".join(f"{name} {version}" for name, version in versions().items()))
     with bars.busy("measuring ..."):
         rows = list(benchmark.measure(_SIZES, devices, seconds))
     tables.show_speeds(rows, devices)

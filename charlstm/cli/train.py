@@ -94,16 +94,18 @@ def train(
         from charlstm.tensorboard import Board
 
     if resume:
-        current, params, notes = open_run(run or newest_run()), None, []
+        current, params, notes, spent = open_run(run or newest_run()), None, [], 0.0
         corpus = _reopen(current)
     else:
-        current, corpus, params, notes = _prepare(texts or [BUNDLED], run, overwrite, init_from, unit, encoding, wishes)
+        current, corpus, params, notes, spent = _prepare(
+            texts or [BUNDLED], run, overwrite, init_from, unit, encoding, wishes
+        )
     if not quiet and not as_json:
         describe_run(current.config, count_parameters(current.config.model), current.path, notes)
     interrupted = _listen_for_signals()
     board = finished = None
     with Watcher(current.path, as_json, quiet) as watcher:
-        for event in train_run(current, corpus, params, resume, lambda: bool(interrupted)):
+        for event in train_run(current, corpus, params, resume, lambda: bool(interrupted), spent):
             watcher.show(event)
             match event:
                 case events.Compiling() if Board:
@@ -147,8 +149,11 @@ def _prepare(
     unit: Unit,
     encoding: str,
     wishes: Wishes,
-) -> "tuple[Run, Corpus, Any, list[str]]":
-    """A new run: its text, its settings, its folder, and the parameters to start from, if any."""
+) -> "tuple[Run, Corpus, Any, list[str], float]":
+    """A new run: its text, its settings, its folder, the parameters to start from, if any, and notes.
+
+    The last one is how many seconds it took to measure the machine: they count as training.
+    """
     import jax
 
     from charlstm import corpus as corpora
@@ -175,7 +180,9 @@ def _prepare(
     if wishes.validation and not len(held_out):
         notes.append("the text is too short to hold anything out: there will be no validation")
     symbols, rare = len(corpus.vocabulary), corpus.vocabulary.rare
-    fit = sizing.fit(wishes, len(training), symbols, jax.local_device_count(), base and base.config.model, rare=rare)
+    devices = jax.local_device_count()
+    with bars.busy("measuring this machine ..."):
+        fit = sizing.fit(wishes, len(training), symbols, devices, base and base.config.model, rare=rare)
     config = RunConfig(
         fit.model,
         fit.training,
@@ -186,7 +193,7 @@ def _prepare(
         path = _choose_path(texts[0], overwrite, notes)
     run = runs.create_run(path, config, corpus.vocabulary, overwrite)
     params = grow_parameters(base.config.model, base.params, fit.model) if base else None
-    return run, corpus, params, notes + fit.notes
+    return run, corpus, params, notes + fit.notes, fit.seconds
 
 
 def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:

@@ -13,7 +13,7 @@ VOCABULARY = 65
 
 
 def per_second(once: Callable[[], object], amount: float, seconds: float) -> float:
-    """`charlstm.benchmark.per_second` for peers whose environment lacks this project."""
+    """`charlstm.speed.per_second` for peers whose environment lacks this project."""
     once()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 3:
@@ -27,9 +27,9 @@ def charlstm_train(
     seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int
 ) -> float:
     """Characters per second of this project's whole train step."""
-    from charlstm.benchmark import training_speed
     from charlstm.config import ModelConfig, TrainingConfig
     from charlstm.runtime import set_up_jax
+    from charlstm.speed import training_speed
 
     set_up_jax()
     model = ModelConfig(VOCABULARY, layers, hidden, embedding, 0.0)
@@ -127,16 +127,16 @@ def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int
 
 def gemm_peak(seconds: float, precision: str) -> float:
     """Floating point operations per second of a large square product, all cores."""
-    from charlstm.benchmark import peak_speed
+    from charlstm.speed import peak_speed
 
     return peak_speed(precision, seconds)  # type: ignore[arg-type]
 
 
 def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int, precision: str) -> float:
     """Characters per second drawn at temperature 0.8, all streams together."""
-    from charlstm.benchmark import sampling_speed
     from charlstm.config import ModelConfig
     from charlstm.runtime import set_up_jax
+    from charlstm.speed import sampling_speed
 
     set_up_jax()
     return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds, precision)  # type: ignore

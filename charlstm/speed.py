@@ -1,0 +1,76 @@
+"""How fast this machine is: characters per second of training and of sampling, and the speed of its products."""
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from charlstm.batching import Windows
+from charlstm.config import ModelConfig, Precision, SamplingConfig, TrainingConfig
+from charlstm.model import initial_parameters
+from charlstm.optimizer import Schedule
+from charlstm.sampling import generate_ids
+from charlstm.training import Stepper, initial_state
+
+_CHARACTERS = 1_000_000
+_PEAK_SIZE = 2048
+
+
+def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float, rounds: int = 3) -> float:
+    """Characters per second of the whole training step, as `train` makes it, over at least so many `rounds`."""
+    ids = np.random.default_rng(0).integers(0, model.vocabulary_size, _CHARACTERS)
+    windows = Windows(
+        ids.astype(np.min_scalar_type(model.vocabulary_size)), training.batch_size, training.sequence_length
+    )
+    stepper = Stepper(model, training, windows, initial_state(model, training))
+    schedule = Schedule(training.learning_rate, training.warmup)
+    step = 0
+
+    def make(count: int) -> None:
+        nonlocal step
+        goal = step + count
+        while step < goal:
+            step += stepper.dispatch(step, goal - step, schedule)
+        stepper.collect(0)
+
+    make(1)  # compiles
+    began = time.perf_counter()
+    make(1)
+    # As many at once as hide Python's part of the work, and leave time to measure them several times.
+    affordable = seconds / 4 / (time.perf_counter() - began)
+    count = max(1, min(20_000 // windows.characters_per_step, int(affordable)))
+    return per_second(partial(make, count), count * windows.characters_per_step, seconds, rounds)
+
+
+def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
+    """Characters per second sampled at temperature 0.8, all streams together."""
+    params, config = initial_parameters(model, 0), SamplingConfig(length=1280)
+
+    def sample() -> None:
+        for _ in generate_ids(model, params, np.zeros(1, np.int32), config, 0, streams, precision):
+            pass
+
+    return per_second(sample, config.length * streams, seconds)
+
+
+def peak_speed(precision: Precision, seconds: float) -> float:
+    """Floating point operations per second of a large square product on all cores."""
+    x = jnp.ones((_PEAK_SIZE, _PEAK_SIZE), jnp.dtype(precision))
+    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
+    return per_second(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)
+
+
+def per_second(once: Callable[[], object], amount: float, seconds: float, rounds: int = 3) -> float:
+    """`amount` per second of `once`: the median over as many calls as fit, after a first one that compiles."""
+    once()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < rounds:
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return amount / statistics.median(times)
