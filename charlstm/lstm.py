@@ -88,7 +88,7 @@ def reference_scan(
 # The same function with its gradient written out, in a form that the CPU compilers of all supported versions of JAX
 # turn into a loop that does no more in a time step than it must (tests/test_programs.py looks, RESULTS.md has times):
 #
-# - The kernel is the left operand of both products of a time step wherever that pays, see `_Layout`.
+# - The kernel is the left operand of both products of a time step wherever that pays, see `_AxisOrder`.
 # - The compilers compute cheap arithmetic again in each of its consumers. `optimization_barrier` stores it instead
 #   on jax 0.12; what is dear, as tanh is, all of them store.
 # - Nothing is written over an array that other operations read: jax 0.10 then copies all of it in every time step.
@@ -97,7 +97,7 @@ def reference_scan(
 class Slopes(NamedTuple):
     """How gates and cell of a time step answer to their inputs: all that its gradients need, see `_backward`.
 
-    Each is [B, H], as `_Layout` has it.
+    Each is `[B, H]` in `_AxisOrder`.
     """
 
     i: Array
@@ -108,8 +108,8 @@ class Slopes(NamedTuple):
     kept: Array  # the forget gate; never rounded, as a long window multiplies it with itself
 
 
-class _Layout(NamedTuple):
-    """How the arrays `[B, E]` of a time step lie in memory.
+class _AxisOrder(NamedTuple):
+    """The order of axes of the arrays `[B, E]` of a time step.
 
     A product packs its right operand anew each time, and to pack a kernel takes up to two thirds of that time. So units
     come first, `[E, B]`, and the kernel is the left operand. Such an array is laid flat, `[E B]`: each gate is one
@@ -121,12 +121,12 @@ class _Layout(NamedTuple):
     units_first: bool
 
     @classmethod
-    def of(cls, streams: int, precision: DTypeLike) -> "_Layout":
+    def of(cls, streams: int, precision: DTypeLike) -> "_AxisOrder":
         """The faster one."""
         return cls(streams, streams % (4 if precision == jnp.bfloat16 else 8) == 0)
 
     def enter(self, x: ArrayLike) -> Array:
-        """`[..., B, E]` in this layout."""
+        """`[..., B, E]` in this order."""
         return _transposed(x).reshape(*jnp.shape(x)[:-2], -1) if self.units_first else jnp.asarray(x)
 
     def leave(self, x: Array) -> Array:
@@ -158,12 +158,12 @@ def _lstm_scan(
 
 def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
     """Outputs `[T, B, H]`, the slopes of all time steps or, without `keep`, None, and the last state."""
-    layout = _Layout.of(gate_inputs.shape[1], precision)
-    kernel = layout.kernel(recurrent_kernel, precision)
+    order = _AxisOrder.of(gate_inputs.shape[1], precision)
+    kernel = order.kernel(recurrent_kernel, precision)
 
     def step(state, inputs):
         hidden, cell = state
-        from_hidden = layout.product(hidden, kernel, precision)
+        from_hidden = order.product(hidden, kernel, precision)
         i, f, g, o = map(jnp.add, jnp.split(inputs, 4, axis=-1), jnp.split(from_hidden, 4, axis=-1))
         i, f, g, o = optimization_barrier((_sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)))
         new_cell = optimization_barrier(f * cell + i * g)
@@ -174,9 +174,9 @@ def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
             slopes = Slopes(*(_stored(slope, precision) for slope in rounded), kept=f)
         return LSTMState(hidden, new_cell), (hidden, slopes)
 
-    state = LSTMState(*map(layout.enter, state))
-    last, (hiddens, slopes) = jax.lax.scan(step, state, layout.enter(gate_inputs))
-    return layout.leave(hiddens), slopes, LSTMState(*map(layout.leave, last))
+    state = LSTMState(*map(order.enter, state))
+    last, (hiddens, slopes) = jax.lax.scan(step, state, order.enter(gate_inputs))
+    return order.leave(hiddens), slopes, LSTMState(*map(order.leave, last))
 
 
 def _lstm_scan_forward(gate_inputs, recurrent_kernel, state, precision):
@@ -196,8 +196,8 @@ def _backward(precision, residuals, cotangents):
     """
     recurrent_kernel, first_hidden, outputs, slopes = residuals
     d_outputs, d_last = cotangents
-    layout = _Layout.of(outputs.shape[1], precision)
-    kernel = layout.kernel(recurrent_kernel.T, precision)
+    order = _AxisOrder.of(outputs.shape[1], precision)
+    kernel = order.kernel(recurrent_kernel.T, precision)
 
     def step(carry, inputs):
         (d_hidden, d_cell), d_gates = carry
@@ -210,16 +210,16 @@ def _backward(precision, residuals, cotangents):
             place = (t, *(0 for _ in d_gate.shape[1:]), number * d_gate.shape[-1])
             d_gates = dynamic_update_slice(d_gates, _stored(d_gate, precision)[None], place)
         now = _restored(optimization_barrier(dynamic_index_in_dim(d_gates, t, keepdims=False)))
-        return (LSTMState(layout.product(now, kernel, precision), d_cell * slope.kept), d_gates), None
+        return (LSTMState(order.product(now, kernel, precision), d_cell * slope.kept), d_gates), None
 
     *rest, last = slopes.i.shape
-    start = LSTMState(*map(layout.enter, d_last)), jnp.zeros((*rest, 4 * last), slopes.i.dtype)
-    inputs = jnp.arange(len(outputs)), layout.enter(d_outputs), slopes
+    start = LSTMState(*map(order.enter, d_last)), jnp.zeros((*rest, 4 * last), slopes.i.dtype)
+    inputs = jnp.arange(len(outputs)), order.enter(d_outputs), slopes
     (d_state, d_gates), _ = jax.lax.scan(step, start, inputs, reverse=True)
-    d_gates = _restored(layout.leave(d_gates))
+    d_gates = _restored(order.leave(d_gates))
     hiddens = jnp.concatenate([first_hidden[None], outputs[:-1]])
     d_kernel = _weight_gradient(hiddens, d_gates, precision)
-    return d_gates.astype(jnp.float32), d_kernel, LSTMState(*map(layout.leave, d_state))
+    return d_gates.astype(jnp.float32), d_kernel, LSTMState(*map(order.leave, d_state))
 
 
 lstm_scan = jax.custom_vjp(_lstm_scan, nondiff_argnums=(3,))  # no decorator: with partial its type would be lost

@@ -6,6 +6,7 @@ in windows of 256, after dynamic evaluation, and without a network. Runs are kep
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,21 +27,34 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 5.0])
     parser.add_argument("--seeds", type=int, default=1)
     wishes = parser.parse_args()
-    print("| minutes | seed | model | took | static | windows of 256 | dynamic | 7-gram | adaptive 7-gram |")
-    print("| --- " * 9 + "|")
+    print(
+        "| minutes | seed | model | took | epochs, of announced | static | windows of 256 | dynamic | 7-gram "
+        "| adaptive 7-gram |"
+    )
+    print("| --- " * 10 + "|")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in wishes.minutes:
             for seed in range(wishes.seeds):
                 run = Path(folder) / f"{minutes:g}-{seed}"
                 began = time.monotonic()
-                charlstm("train", wishes.text, "--minutes", minutes, "--seed", seed, "--run", run, "--quiet")
+                printed = charlstm("train", wishes.text, "--minutes", minutes, "--seed", seed, "--run", run)
                 took = time.monotonic() - began
+                announced = re.search(r"read the text about (\S+) times", printed)
+                made = json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["epoch"]
+                epochs = f"{made:.1f} of {announced[1] if announced else '?'}"
                 score = json.loads(charlstm("evaluate", run, "--json", "--dynamic", "--windows", 256, "--baseline"))
                 model = json.loads((run / "config.json").read_text("utf-8"))["model"]
                 beside = ("windows of 256", "dynamic", "7-gram", "adaptive 7-gram")
                 figures = [score["loss"], *(score[name]["loss"] for name in beside)]
                 shape = f"{model['layers']}x{model['hidden_size']}, dropout {model['dropout']:g}"
-                cells = [f"{minutes:g}", str(seed), shape, f"{took:.0f} s", *(f"{figure:.4f}" for figure in figures)]
+                cells = [
+                    f"{minutes:g}",
+                    str(seed),
+                    shape,
+                    f"{took:.0f} s",
+                    epochs,
+                    *(f"{figure:.4f}" for figure in figures),
+                ]
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -125,6 +125,26 @@ def flax_train(seconds: float, layers: int, hidden: int, batch: int, window: int
     return per_second(once, batch * window, seconds)
 
 
+def time_step(seconds: float, window: int, batch: int, hidden: int, precision: str) -> float:
+    """Time steps per second of a layer's recurrence, forward and backward, in windows of so many; one device."""
+    import jax
+    import jax.numpy as jnp
+
+    from charlstm.lstm import LSTMState, lstm_scan
+    from charlstm.runtime import set_up_jax
+    from charlstm.speed import per_second
+
+    set_up_jax()
+
+    def total(gate_inputs, kernel):
+        outputs, _ = lstm_scan(gate_inputs, kernel, LSTMState.zeros(batch, hidden), jnp.dtype(precision))
+        return outputs.sum()
+
+    gate_inputs, kernel = jnp.ones((window, batch, 4 * hidden)), jnp.ones((hidden, 4 * hidden)) / hidden
+    gradient = jax.jit(jax.grad(total, (0, 1)))
+    return per_second(lambda: jax.block_until_ready(gradient(gate_inputs, kernel)), window, seconds)
+
+
 def gemm_peak(seconds: float, precision: str) -> float:
     """Floating point operations per second of a large square product, all cores."""
     from charlstm.speed import peak_speed
