@@ -8,17 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, get_args
-
-import jax
-import jax.numpy as jnp
-from jax.sharding import PartitionSpec as P
+from typing import NamedTuple
 
 from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes, rows
 from charlstm.errors import ConfigError
-from charlstm.lstm import LSTMState, lstm_scan
-from charlstm.sharding import LEAST_STREAMS, STREAMS, make_mesh
-from charlstm.speed import training_speed
+from charlstm.sharding import LEAST_STREAMS
+from charlstm.speed import Machine, measure_machine, training_speed
 
 DEFAULT_MINUTES = 3.0
 
@@ -49,8 +44,6 @@ _MOST_WEIGHTS_PER_CHARACTER = 4.5
 # What the minutes are spent on besides steps: the start with its compiling, and validations, samples and saves.
 _START_SECONDS = 4.0
 _STEPS_SHARE = 0.93
-# The machine is first judged by a piece of the recurrence, a few time steps of this shape.
-_PIECE_UNITS, _PIECE_STREAMS, _PIECE_STEPS, _PIECE_EFFICIENCY = 384, 16, 16, 0.82
 _MEASUREMENTS, _MEASURED_SECONDS = 3, 0.4
 
 
@@ -63,13 +56,6 @@ class Fit:
     notes: list[str]
     speed: float  # characters per second that were reckoned with
     seconds: float = 0.0  # that it took to measure the machine
-
-
-class Machine(NamedTuple):
-    """How fast this machine is: the better precision, and its floating point operations per second in large steps."""
-
-    precision: Precision
-    speed: float
 
 
 def fit(
@@ -264,39 +250,3 @@ def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: li
             f"the text is short: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
         )
     return batch_size, window
-
-
-def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machine:
-    """Time a piece of the recurrence with its gradient; bfloat16 is better only where it is at least a tenth faster."""
-    H, T, tries = hidden_size or _PIECE_UNITS, _PIECE_STEPS, 9
-    mesh = make_mesh(_PIECE_STREAMS)
-    B = _PIECE_STREAMS // mesh.size  # of a device
-
-    def piece(kernel, precision):
-        def total(kernel):
-            outputs, _ = lstm_scan(jnp.ones((T, B, 4 * H)), kernel, LSTMState.zeros(B, H), precision)
-            return outputs.sum()
-
-        return jax.lax.pmean(jax.grad(total)(kernel)[0, 0], STREAMS)
-
-    def compiled(precision: Precision) -> Callable[..., jax.Array]:
-        spread = partial(jax.shard_map, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
-        return jax.jit(spread(partial(piece, precision=jnp.dtype(precision))))
-
-    precisions: tuple[Precision, ...] = get_args(Precision)
-    pieces: dict[Precision, Callable[..., jax.Array]] = {
-        precision: compiled(precision) for precision in precisions if wish in ("auto", precision)
-    }
-    kernel = jax.device_put(jnp.ones((H, 4 * H)) / H, jax.NamedSharding(mesh, P()))
-    best: dict[Precision, float] = dict.fromkeys(pieces, math.inf)
-    for attempt in range(tries + 1):  # taking turns, so that what else the machine does meets both
-        for precision, run in pieces.items():
-            began = time.perf_counter()
-            run(kernel).block_until_ready()
-            if attempt:  # the first one compiles
-                best[precision] = min(best[precision], time.perf_counter() - began)
-    operations = 6 * 4 * H**2 * T * _PIECE_STREAMS / _PIECE_EFFICIENCY
-    speeds: dict[Precision, float] = {precision: operations / seconds for precision, seconds in best.items()}
-    if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
-        del speeds["bfloat16"]
-    return Machine(*max(speeds.items(), key=lambda item: item[1]))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig, TrainingConfig, Wishes
 from charlstm.errors import ConfigError
 from charlstm.model import count_parameters
-from charlstm.sizing import Fit, Machine, fit, measure_machine, weights_used
+from charlstm.sizing import Fit, fit, weights_used
+from charlstm.speed import Machine, measure_machine
 
 MACHINE = Machine("float32", 2e11)
 
