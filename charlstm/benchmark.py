@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from charlstm.config import Precision, Wishes
-from charlstm.sizing import fit, weights_used
-from charlstm.speed import Machine, peak_speed, sampling_speed, training_speed
+from charlstm.training.plan import fit, weights_used
+from charlstm.training.machine import Machine, peak_speed, sampling_speed, training_speed
 
 VOCABULARY = 65  # of Shakespeare's characters
 CHARACTERS = 1_000_000

@@ -17,10 +17,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # bit for bit, and two devices, o
 from jaxtyping import install_import_hook  # noqa: E402
 
 # Every call of these modules is checked against the shapes in its signature.
-_CHECKED = ("lstm", "model", "muon", "sampling")
+_CHECKED = ("model.lstm", "model.network", "training.muon", "sampling.generation")
 install_import_hook([f"charlstm.{name}" for name in _CHECKED], "beartype.beartype")
 
-from charlstm.runtime import set_up_jax  # noqa: E402
+from charlstm.runtime.setup import set_up_jax  # noqa: E402
 
 set_up_jax()
 
@@ -32,9 +32,9 @@ import pytest  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
-from charlstm.corpus import Corpus, open_corpus  # noqa: E402
-from charlstm.runs import Run, create_run  # noqa: E402
-from charlstm.training import train  # noqa: E402
+from charlstm.text.corpus import Corpus, open_corpus  # noqa: E402
+from charlstm.runs.folder import Run, create_run  # noqa: E402
+from charlstm.training.loop import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # A machine that is busy for a fifth of a second breaks no law.

@@ -16,13 +16,14 @@ def benchmark(
     """Measure the speed of training and drawing on this machine, and tell what `train` would choose."""
     if not 0 < seconds <= 86_400:
         raise ConfigError(f"--seconds is {seconds:g}, but must be above 0, up to 86400")
-    from charlstm.runtime import processor, set_up_jax, versions
+    from charlstm.runtime.setup import processor, set_up_jax, versions
 
     set_up_jax()
     import jax
 
-    from charlstm import benchmark, sizing
+    from charlstm import benchmark
     from charlstm.display import bars, console, tables
+    from charlstm.training import plan
 
     devices = jax.local_device_count()
     console.result(f"{processor()}, {console.count(devices, 'device')}")
@@ -31,5 +32,5 @@ def benchmark(
         rows = list(benchmark.measure(_SIZES, devices, seconds))
     tables.show_speeds(rows, devices)
     for minutes in (1, 5, 60):
-        fit = sizing.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
+        fit = plan.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
         console.result(f"a megabyte and {console.count(minutes, 'minute')}: {fit.notes[-1]}")

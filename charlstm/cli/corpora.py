@@ -4,6 +4,6 @@
 def corpora() -> None:
     """List the named corpora, which can be used wherever a file can."""
     from charlstm.display.tables import show_corpora
-    from charlstm.download import NAMED
+    from charlstm.text.catalogue import NAMED
 
     show_corpora(list(NAMED.values()))

@@ -12,8 +12,8 @@ from charlstm.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from charlstm.corpus import Corpus
-    from charlstm.runs import Weights
+    from charlstm.text.corpus import Corpus
+    from charlstm.runs.folder import Weights
     from charlstm.score import Score
 
 _text, _beside = panel("Text"), panel("Beside the score")
@@ -40,12 +40,12 @@ def evaluate(
         raise ConfigError(f"--windows is {windows}, but must be from 1 to 65536")
     if encoding and not texts:
         raise ConfigError(f"--encoding {encoding} is for texts, but none is named", "the run's own is read as it was")
-    from charlstm.runtime import set_up_jax
+    from charlstm.runtime.setup import set_up_jax
 
     set_up_jax()
-    from charlstm import evaluation
+    from charlstm.evaluation import static
     from charlstm.display import bars, console, tables
-    from charlstm.runs import load_weights, newest_run
+    from charlstm.runs.folder import load_weights, newest_run
 
     weights = load_weights(run or newest_run())
     with bars.busy("reading the text ..."):
@@ -53,15 +53,15 @@ def evaluate(
         training_ids = _training_part(weights) if dynamic or baseline else ids[:0]
     what_is_read = weights.config.model, weights.params, ids, weights.vocabulary
     with bars.scoring_bar("scoring", len(ids) - 1) as tell:
-        score = evaluation.evaluate(*what_is_read, streams=1 if exact else None, tell=tell)
+        score = static.evaluate(*what_is_read, streams=1 if exact else None, tell=tell)
     beside: dict[str, Score] = {}
     if windows:
         with bars.scoring_bar(f"in windows of {windows}", len(ids) - 1) as tell:
-            beside[f"windows of {windows}"] = evaluation.evaluate_windows(*what_is_read, windows, tell)
+            beside[f"windows of {windows}"] = static.evaluate_windows(*what_is_read, windows, tell)
     if dynamic:
         beside["dynamic"] = _read_and_learn(weights, training_ids, ids)
     if baseline:
-        from charlstm.baseline import baselines
+        from charlstm.evaluation.baseline import baselines
 
         with bars.busy("counting n-grams ..."):
             beside |= baselines(training_ids, ids, weights.vocabulary)
@@ -78,7 +78,7 @@ def _what_to_score(
     weights: "Weights", texts: list[str] | None, encoding: str | None, unknown: Unknown
 ) -> "tuple[Corpus, np.ndarray, str]":
     """The corpus, its part to score, and what to call that part."""
-    from charlstm.corpus import locate, open_corpus, reopen
+    from charlstm.text.corpus import locate, open_corpus, reopen
 
     settings = weights.config.corpus
     if texts:
@@ -94,7 +94,7 @@ def _what_to_score(
 
 
 def _training_part(weights: "Weights") -> "np.ndarray":
-    from charlstm.corpus import reopen
+    from charlstm.text.corpus import reopen
 
     return reopen(weights.config.corpus, weights.vocabulary).split(weights.config.training.validation)[0]
 
@@ -102,7 +102,7 @@ def _training_part(weights: "Weights") -> "np.ndarray":
 def _read_and_learn(weights: "Weights", training_ids: "np.ndarray", ids: "np.ndarray") -> "Score":
     """Dynamic evaluation, by the rule that suits the end of the training part."""
     from charlstm.display import bars
-    from charlstm.dynamic import Adapter
+    from charlstm.evaluation.dynamic import Adapter
 
     with bars.busy("tuning dynamic evaluation on the training part ..."):
         adapter = Adapter.measured(weights.config.model, weights.params, training_ids)

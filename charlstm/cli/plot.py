@@ -17,8 +17,8 @@ def plot(
     """Draw the learning curves of runs. Needs the extra `plots`."""
     from charlstm.display.console import result
     from charlstm.errors import RunError
-    from charlstm.plots import learning_curves
-    from charlstm.runs import newest_run, open_run
+    from charlstm.display.plots import learning_curves
+    from charlstm.runs.folder import newest_run, open_run
 
     reports = {str(path): list(open_run(path).read_metrics()) for path in runs or [newest_run()]}
     for name, lines in reports.items():

@@ -36,13 +36,13 @@ def sample(
         raise ConfigError("--prompt and --prompt-file contradict each other", "give one of them")
     if seed is not None and not 0 <= seed < 2**32:
         raise ConfigError(f"--seed is {seed}, but must be from 0 to 4294967295")
-    from charlstm.runtime import set_up_jax
+    from charlstm.runtime.setup import set_up_jax
 
     set_up_jax()
-    from charlstm import sampling
-    from charlstm.corpus import read_prompt_file
+    from charlstm.sampling import generation
+    from charlstm.text.corpus import read_prompt_file
     from charlstm.display import console
-    from charlstm.runs import load_weights, newest_run
+    from charlstm.runs.folder import load_weights, newest_run
 
     weights = load_weights(run or newest_run())
     if prompt_file:
@@ -58,7 +58,7 @@ def sample(
             console.note(f"--seed {seed}")
     if echo:
         console.write(weights.vocabulary.to_bytes(symbols))
-    for piece in sampling.generate(weights.config.model, weights.params, weights.vocabulary, symbols, config, seed):
+    for piece in generation.generate(weights.config.model, weights.params, weights.vocabulary, symbols, config, seed):
         console.write(weights.vocabulary.to_bytes(piece))
     if sys.stdout.isatty():
         console.write(b"\n")  # the shell's prompt belongs on a line of its own

@@ -8,12 +8,12 @@ import typer
 
 from charlstm.cli.options import FITTED, TEXT_HELP, panel
 from charlstm.config import Cell, CorpusConfig, Optimizer, PrecisionWish, RunConfig, SamplingConfig, Unit, Wishes
-from charlstm.download import BUNDLED
+from charlstm.text.catalogue import BUNDLED
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charlstm.corpus import Corpus
-    from charlstm.runs import Run
+    from charlstm.text.corpus import Corpus
+    from charlstm.runs.folder import Run
 
 _text, _run, _model = panel("Text"), panel("Run"), panel("Model")
 _budget, _optimisation, _watching = panel("Budget (one of them)"), panel("Optimisation"), panel("Watching")
@@ -79,19 +79,19 @@ def train(
     wishes = Wishes(**{name: context.params[name] for name in Wishes.__dataclass_fields__})
     if resume:
         _refuse_settings(context)
-    from charlstm.runtime import set_up_jax
+    from charlstm.runtime.setup import set_up_jax
 
     set_up_jax()
     from charlstm import events
-    from charlstm.advice import advise
+    from charlstm.display.advice import advise
     from charlstm.display.watcher import Watcher, describe_run
-    from charlstm.model import count_parameters
-    from charlstm.runs import TENSORBOARD, newest_run, open_run
-    from charlstm.training import train as train_run
+    from charlstm.model.network import count_parameters
+    from charlstm.runs.folder import TENSORBOARD, newest_run, open_run
+    from charlstm.training.loop import train as train_run
 
     Board = None
     if tensorboard:
-        from charlstm.tensorboard import Board
+        from charlstm.display.tensorboard import Board
 
     if resume:
         current, params, notes, spent = open_run(run or newest_run()), None, [], 0.0
@@ -156,11 +156,12 @@ def _prepare(
     """
     import jax
 
-    from charlstm import corpus as corpora
-    from charlstm import runs, sizing
+    from charlstm.runs import folder as runs
+    from charlstm.text import corpus as corpora
+    from charlstm.training import plan
     from charlstm.display import bars
-    from charlstm.model import grow_parameters
-    from charlstm.runtime import versions
+    from charlstm.model.network import grow_parameters
+    from charlstm.runtime.setup import versions
 
     base = runs.load_weights(init_from) if init_from else None
     if base and base.vocabulary.unit != unit:
@@ -182,7 +183,7 @@ def _prepare(
     symbols, rare = len(corpus.vocabulary), corpus.vocabulary.rare
     devices = jax.local_device_count()
     with bars.busy("measuring this machine ..."):
-        fit = sizing.fit(wishes, len(training), symbols, devices, base and base.config.model, rare=rare)
+        fit = plan.fit(wishes, len(training), symbols, devices, base and base.config.model, rare=rare)
     config = RunConfig(
         fit.model,
         fit.training,
@@ -198,7 +199,7 @@ def _prepare(
 
 def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
     """A folder in runs/ that is named like the text."""
-    from charlstm import runs
+    from charlstm.runs import folder as runs
 
     wanted = runs.RUNS / ("stdin" if text == "-" else Path(text).resolve().stem or "text")
     path = wanted if overwrite else runs.free_name(wanted)
@@ -208,7 +209,7 @@ def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
 
 
 def _reopen(run: "Run") -> "Corpus":
-    from charlstm import corpus
+    from charlstm.text import corpus
     from charlstm.display import bars
 
     with bars.busy("reading the text ..."):
@@ -229,7 +230,7 @@ def _listen_for_signals() -> list[int]:
 
 
 def _passage(run: "Run", params: Any, step: int) -> str:
-    from charlstm.sampling import generate
+    from charlstm.sampling.generation import generate
 
     pieces = generate(run.config.model, params, run.vocabulary, "", SamplingConfig(length=384), seed=step)
     return run.vocabulary.to_bytes("".join(pieces)).decode("utf-8", "replace")

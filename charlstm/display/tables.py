@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from charlstm.display.console import result, show
-from charlstm.download import NamedCorpus
+from charlstm.text.catalogue import NamedCorpus
 from charlstm.score import Score
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ import numpy as np
 from speed import SHAPES
 
 from charlstm.config import ModelConfig, TrainingConfig
-from charlstm.runtime import set_up_jax
-from charlstm.sharding import by_stream, make_mesh
-from charlstm.training import ROOM, initial_state, make_steps, place
+from charlstm.runtime.setup import set_up_jax
+from charlstm.runtime.mesh import by_stream, make_mesh
+from charlstm.training.loop import ROOM, initial_state, make_steps, place
 
 VOCABULARY = 65
 MIB = 2**20

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charlstm.runtime import processor, versions
+from charlstm.runtime.setup import processor, versions
 
 WORKERS = Path(__file__).with_name("workers.py")
 SHAPES = [(2, 128, 50, 50), (1, 512, 64, 64), (2, 512, 64, 128), (3, 1024, 64, 128)]

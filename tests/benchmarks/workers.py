@@ -28,8 +28,8 @@ def charlstm_train(
 ) -> float:
     """Characters per second of this project's whole train step."""
     from charlstm.config import ModelConfig, TrainingConfig
-    from charlstm.runtime import set_up_jax
-    from charlstm.speed import training_speed
+    from charlstm.runtime.setup import set_up_jax
+    from charlstm.training.machine import training_speed
 
     set_up_jax()
     model = ModelConfig(VOCABULARY, layers, hidden, embedding, 0.0)
@@ -130,9 +130,9 @@ def time_step(seconds: float, window: int, batch: int, hidden: int, precision: s
     import jax
     import jax.numpy as jnp
 
-    from charlstm.lstm import LSTMState, lstm_scan
-    from charlstm.runtime import set_up_jax
-    from charlstm.speed import per_second
+    from charlstm.model.lstm import LSTMState, lstm_scan
+    from charlstm.runtime.setup import set_up_jax
+    from charlstm.training.machine import per_second
 
     set_up_jax()
 
@@ -147,7 +147,7 @@ def time_step(seconds: float, window: int, batch: int, hidden: int, precision: s
 
 def gemm_peak(seconds: float, precision: str) -> float:
     """Floating point operations per second of a large square product, all cores."""
-    from charlstm.speed import peak_speed
+    from charlstm.training.machine import peak_speed
 
     return peak_speed(precision, seconds)  # type: ignore[arg-type]
 
@@ -155,8 +155,8 @@ def gemm_peak(seconds: float, precision: str) -> float:
 def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int, precision: str) -> float:
     """Characters per second drawn at temperature 0.8, all streams together."""
     from charlstm.config import ModelConfig
-    from charlstm.runtime import set_up_jax
-    from charlstm.speed import sampling_speed
+    from charlstm.runtime.setup import set_up_jax
+    from charlstm.training.machine import sampling_speed
 
     set_up_jax()
     return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds, precision)  # type: ignore

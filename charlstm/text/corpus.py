@@ -1,0 +1,271 @@
+"""A text of any size as a memory-mapped array of ids.
+
+Text -> bytes of its files, in order -> characters (kept exactly, line ends included) -> ids `[N]`, on disk in a cache
+that is keyed by content, so that a large text is encoded once and an edited one is never stale.
+
+N: characters (or bytes) of the text.  V: size of the vocabulary.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charlstm.config import CorpusConfig, Unit, Unknown
+from charlstm.text.catalogue import Progress, is_named, locate_named
+from charlstm.errors import CorpusError, RunError
+from charlstm.files import RUN_FILES, atomic_write, cache_folder, files_below, write_text
+from charlstm.text.reading import AS_BYTES, characters, fingerprint_of, opened, read_codepoints, text_encoding
+from charlstm.text.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
+
+_KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown."""
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    fingerprint: str
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def split(self, validation: float) -> tuple[np.ndarray, np.ndarray]:
+        """The training part and, from the end, the validation part; both parts are views.
+
+        The training part keeps at least two characters. A validation part of a single character cannot be scored
+        and counts as none.
+        """
+        cut = max(2, int((1 - validation) * len(self.ids)))
+        held_out = self.ids[cut:]
+        return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
+
+
+def locate(sources: Sequence[str], unit: Unit = "character", progress: Progress | None = None) -> list[Path]:
+    """The files that `sources` name: files, named corpora, folders (their texts, sorted), `-` for stdin.
+
+    In the unit "byte" every file of a folder is a text.
+
+    Raises:
+        CorpusError: a source is missing or a folder holds no text.
+        DownloadError: a named corpus is not at hand and cannot be fetched.
+    """
+    files: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if source == "-":
+            files.append(_spool_stdin())
+        elif _is_named(source):
+            files += locate_named(source, progress)
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long or a folder closed
+            files += _texts_in(path, unit)
+        elif os.path.exists(path):  # noqa: PTH110
+            files.append(path)
+        else:
+            raise CorpusError(
+                f"there is no file, folder or named corpus {source!r}",
+                "`charlstm corpora` lists the named ones",
+            )
+    return files
+
+
+def lasting_names(sources: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """`sources` in a form that finds the same text later, from any folder: names stay, paths become absolute."""
+    if "-" in sources:
+        return [str(file.resolve()) for file in files]
+    return [s if _is_named(s) else str(Path(s).resolve()) for s in sources]
+
+
+def _is_named(source: str) -> bool:
+    """Whether `source` is a named corpus. A file of that name goes first; a folder does not: a run has that name."""
+    return is_named(source) and not Path(source).is_file()
+
+
+def open_corpus(
+    files: Sequence[Path],
+    unit: Unit = "character",
+    encoding: str = "utf-8",
+    vocabulary: Vocabulary | None = None,
+    unknown: Unknown = "error",
+) -> Corpus:
+    """Read the texts `files` as one corpus, under `vocabulary` or, without one, under their own characters.
+
+    Raises:
+        ConfigError: there is no such encoding.
+        CorpusError: a file is missing, unreadable, binary or wrongly encoded, or there are fewer than two characters.
+        VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
+    """
+    encoding = text_encoding(encoding) if unit == "character" else AS_BYTES
+    if vocabulary is None and unit == "byte":
+        vocabulary = Vocabulary.of_bytes()
+    fingerprint = fingerprint_of(files)
+    marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown]
+    key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
+    folder = cache_folder("ids")
+    _forget_unused(folder)
+    if cached := _load(folder, key):
+        return cached
+
+    vocabulary = vocabulary or _scan(files, encoding)
+    skipped = 0
+    ids_path = folder / f"{key}.ids"
+    with atomic_write(ids_path) as out:
+        for ids, left_out in _encode(files, encoding, vocabulary, unknown):
+            out.write(ids.tobytes())
+            skipped += left_out
+        total = out.tell() // np.dtype(vocabulary.id_type).itemsize
+    try:
+        _require_two(total, files, skipped)
+        if fingerprint_of(files) != fingerprint:
+            raise CorpusError(f"{files[0]} changed while it was being read", "run the command again")
+    except CorpusError:
+        ids_path.unlink()
+        raise
+    facts = {
+        "fingerprint": fingerprint,
+        "vocabulary": vocabulary.to_json(),
+        "skipped": skipped,
+        "characters": total,
+    }
+    write_text(folder / f"{key}.json", json.dumps(facts))
+    return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
+
+
+def reopen(config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
+    """The text of a run, under the run's vocabulary.
+
+    Raises:
+        CorpusError: the text is gone.
+        RunError: the text is no longer the one that the run was trained on.
+    """
+    corpus = open_corpus(locate(config.sources, config.unit), config.unit, config.encoding, vocabulary, unknown="skip")
+    if corpus.fingerprint != config.fingerprint or len(corpus) != config.characters:
+        raise RunError(
+            f"{', '.join(config.sources)} has changed since the run began",
+            "bring the old text back, or start a new run with `--init-from` this one",
+        )
+    return corpus
+
+
+def read_prompt_file(path: Path, unit: Unit = "character") -> str:
+    """The whole of a UTF-8 file, kept exactly; in the unit "byte" of any file, a character for each byte.
+
+    Raises:
+        CorpusError: it is missing, unreadable or not UTF-8.
+    """
+    try:
+        return "".join(characters(path, "utf-8" if unit == "character" else AS_BYTES))
+    except CorpusError as error:
+        raise CorpusError(error.message, error.hint and "a prompt is read as UTF-8") from error
+
+
+def _map(path: Path, vocabulary: Vocabulary) -> np.ndarray:
+    return np.memmap(path, dtype=vocabulary.id_type, mode="r")
+
+
+def _load(folder: Path, key: str) -> Corpus | None:
+    """What the cache holds under `key`; None if there is nothing, or nothing sound."""
+    try:
+        facts = json.loads((folder / f"{key}.json").read_text("utf-8"))
+        vocabulary = Vocabulary.from_json(facts["vocabulary"], key)
+        ids = _map(folder / f"{key}.ids", vocabulary)
+        if len(ids) != facts["characters"]:
+            return None
+        for suffix in (".json", ".ids"):
+            os.utime(folder / f"{key}{suffix}")
+        return Corpus(ids, vocabulary, facts["fingerprint"], facts["skipped"])
+    except (OSError, ValueError, KeyError, TypeError, RunError):
+        return None
+
+
+def _forget_unused(folder: Path) -> None:
+    limit = time.time() - _KEEP_DAYS * 86_400
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < limit:
+                path.unlink()
+        except OSError:  # another process was faster, or holds it open: no harm in keeping it
+            continue
+
+
+def _spool_stdin() -> Path:
+    """Standard input as a file of the cache, named by its content so that resuming finds it again."""
+    if sys.stdin is None:  # closed by the shell
+        raise CorpusError("there is no standard input to read", "name a file instead of `-`")
+    folder = cache_folder("stdin")
+    digest = hashlib.sha256()
+    spool = folder / f"{os.getpid()}.part"
+    try:
+        with atomic_write(spool) as out:
+            while block := sys.stdin.buffer.read(1 << 20):
+                digest.update(block)
+                out.write(block)
+        return spool.replace(folder / f"{digest.hexdigest()[:32]}.txt")
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def _texts_in(folder: Path, unit: Unit) -> list[Path]:
+    """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
+    # Names of files that are still being written begin with a dot, too (files.py).
+    seen = files_below(folder, lambda name: name.startswith("."))
+    files = [path for path in seen if path.is_file() and path.stat().st_size]
+    runs = {place for place in {path.parent for path in files} if all((place / name).exists() for name in RUN_FILES)}
+    texts = [path for path in files if runs.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
+    if not texts:
+        raise CorpusError(f"the folder {folder} holds no text files", "`--unit byte` reads any file")
+    return texts
+
+
+def _seems_text(path: Path) -> bool:
+    """Whether there is no NUL byte near the start of a file, or it begins as UTF-16."""
+    with opened(path) as file:
+        start = file.read(8192)
+    return b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
+def _scan(files: Sequence[Path], encoding: str) -> Vocabulary:
+    """Pass 1: which characters there are, and how often."""
+    counts = np.zeros(CODEPOINTS, np.int64)
+    for points in read_codepoints(files, encoding):
+        found = np.bincount(points)
+        counts[: len(found)] += found
+    if not counts.any():
+        _require_two(0, files)
+    return Vocabulary.of_counts(counts)
+
+
+def _encode(
+    files: Sequence[Path], encoding: str, vocabulary: Vocabulary, unknown: Unknown
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Pass 2: pieces of ids, each with the number of characters that were left out of it."""
+    position = 0
+    for points in read_codepoints(files, encoding):
+        ids = vocabulary.table[points]
+        strange = ids == UNKNOWN
+        if strange.any():
+            if unknown == "error":
+                first = int(strange.argmax())
+                raise vocabulary.unknown_error(chr(points[first]), position + first + 1)
+            ids = ids[~strange]
+        position += len(points)
+        yield ids.astype(vocabulary.id_type), len(points) - len(ids)
+
+
+def _require_two(characters: int, files: Sequence[Path], skipped: int = 0) -> None:
+    if characters < 2:
+        names = ", ".join(map(str, files))
+        known = "known " if skipped else ""
+        empty = "holds no known character" if skipped else "is empty"
+        what = f"holds a single {known}character" if characters else empty
+        raise CorpusError(f"{names} {what}", "a model learns what follows what: give it at least two characters")

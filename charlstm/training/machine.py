@@ -1,0 +1,126 @@
+"""How fast this machine is: characters per second of training and of sampling, and the speed of its products."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from charlstm.text.batches import Windows
+from charlstm.config import ModelConfig, Precision, SamplingConfig, TrainingConfig
+from charlstm.model.lstm import LSTMState, lstm_scan
+from charlstm.model.network import initial_parameters
+from charlstm.training.optimizer import Schedule
+from charlstm.sampling.generation import generate_ids
+from charlstm.runtime.mesh import STREAMS, make_mesh
+from charlstm.training.loop import Stepper, initial_state
+
+_CHARACTERS = 1_000_000
+_PEAK_SIZE = 2048
+# The machine is first judged by a piece of the recurrence, a few time steps of this shape.
+_PIECE_UNITS, _PIECE_STREAMS, _PIECE_STEPS, _PIECE_EFFICIENCY = 384, 16, 16, 0.82
+
+
+class Machine(NamedTuple):
+    """How fast this machine is: the better precision, and its floating point operations per second in large steps."""
+
+    precision: Precision
+    speed: float
+
+
+def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machine:
+    """Time a piece of the recurrence with its gradient; bfloat16 is better only where it is at least a tenth faster."""
+    H, T, tries = hidden_size or _PIECE_UNITS, _PIECE_STEPS, 9
+    mesh = make_mesh(_PIECE_STREAMS)
+    B = _PIECE_STREAMS // mesh.size  # of a device
+
+    def piece(kernel, precision):
+        def total(kernel):
+            outputs, _ = lstm_scan(jnp.ones((T, B, 4 * H)), kernel, LSTMState.zeros(B, H), precision)
+            return outputs.sum()
+
+        return jax.lax.pmean(jax.grad(total)(kernel)[0, 0], STREAMS)
+
+    def compiled(precision: Precision) -> Callable[..., jax.Array]:
+        spread = partial(jax.shard_map, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+        return jax.jit(spread(partial(piece, precision=jnp.dtype(precision))))
+
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    pieces: dict[Precision, Callable[..., jax.Array]] = {
+        precision: compiled(precision) for precision in precisions if wish in ("auto", precision)
+    }
+    kernel = jax.device_put(jnp.ones((H, 4 * H)) / H, jax.NamedSharding(mesh, P()))
+    best: dict[Precision, float] = dict.fromkeys(pieces, math.inf)
+    for attempt in range(tries + 1):  # taking turns, so that what else the machine does meets both
+        for precision, run in pieces.items():
+            began = time.perf_counter()
+            run(kernel).block_until_ready()
+            if attempt:  # the first one compiles
+                best[precision] = min(best[precision], time.perf_counter() - began)
+    operations = 6 * 4 * H**2 * T * _PIECE_STREAMS / _PIECE_EFFICIENCY
+    speeds: dict[Precision, float] = {precision: operations / seconds for precision, seconds in best.items()}
+    if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
+        del speeds["bfloat16"]
+    return Machine(*max(speeds.items(), key=lambda item: item[1]))
+
+
+def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float, rounds: int = 3) -> float:
+    """Characters per second of the whole training step, as `train` makes it, over at least so many `rounds`."""
+    ids = np.random.default_rng(0).integers(0, model.vocabulary_size, _CHARACTERS)
+    windows = Windows(
+        ids.astype(np.min_scalar_type(model.vocabulary_size)), training.batch_size, training.sequence_length
+    )
+    stepper = Stepper(model, training, windows, initial_state(model, training))
+    schedule = Schedule(training.learning_rate, training.warmup)
+    step = 0
+
+    def make(count: int) -> None:
+        nonlocal step
+        goal = step + count
+        while step < goal:
+            step += stepper.dispatch(step, goal - step, schedule)
+        stepper.collect(0)
+
+    make(1)  # compiles
+    began = time.perf_counter()
+    make(1)
+    # As many at once as hide Python's part of the work, and leave time to measure them several times.
+    affordable = seconds / 4 / (time.perf_counter() - began)
+    count = max(1, min(20_000 // windows.characters_per_step, int(affordable)))
+    return per_second(partial(make, count), count * windows.characters_per_step, seconds, rounds)
+
+
+def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
+    """Characters per second sampled at temperature 0.8, all streams together."""
+    params, config = initial_parameters(model, 0), SamplingConfig(length=1280)
+
+    def sample() -> None:
+        for _ in generate_ids(model, params, np.zeros(1, np.int32), config, 0, streams, precision):
+            pass
+
+    return per_second(sample, config.length * streams, seconds)
+
+
+def peak_speed(precision: Precision, seconds: float) -> float:
+    """Floating point operations per second of a large square product on all cores."""
+    x = jnp.ones((_PEAK_SIZE, _PEAK_SIZE), jnp.dtype(precision))
+    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
+    return per_second(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)
+
+
+def per_second(once: Callable[[], object], amount: float, seconds: float, rounds: int = 3) -> float:
+    """`amount` per second of `once`: the median over as many calls as fit, after a first one that compiles."""
+    once()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < rounds:
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return amount / statistics.median(times)

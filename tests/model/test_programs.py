@@ -1,0 +1,122 @@
+"""What the compilers make of the loops over time: nothing of the size of a window or a kernel is touched in a step.
+
+A compiler that copies what a loop writes to makes a time step cost more the longer the window is; jax 0.10 once did,
+four times slower and with every result right. So these tests read the optimised programs.
+"""
+
+import math
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from charlstm.config import ModelConfig, SamplingConfig, TrainingConfig
+from charlstm.model.network import initial_parameters
+from charlstm.sampling.generation import CHUNK, make_chunk, read_prompt
+from charlstm.runtime.mesh import by_stream, everywhere, make_mesh
+from charlstm.training.loop import ROOM, initial_state, make_steps, place
+
+BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
+MOVES_NOTHING = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant", "while", "conditional", "call"}
+INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (\(?)(\w+)\[([\d,]*)\]\S* ([\w\-]+)\(")
+
+
+def computations(program: str) -> dict[str, list[str]]:
+    """The computations of an HLO text by name, each as its lines."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in program.splitlines():
+        if line.endswith("{") and (match := re.match(r"^(?:ENTRY )?%?([\w.\-]+) \(", line)):
+            lines = found[match[1]] = []
+        elif line.startswith("  "):
+            lines.append(line)
+    return found
+
+
+def loops(program: str, rounds: int) -> list[str]:
+    """The bodies of the loops that go round so often."""
+    whiles = (line for line in program.splitlines() if " while(" in line)
+    bodies = [re.search(r"body=%?([\w.\-]+)", line) for line in whiles if f'"n":"{rounds}"' in line]
+    return [body[1] for body in bodies if body]
+
+
+def written(program: str, rounds: int) -> list[list[tuple[int, str]]]:
+    """For each loop of so many rounds, the bytes that the operations of one round write, and which these are.
+
+    An operation that updates a slice in place writes the slice.
+    """
+    parts = computations(program)
+
+    def written_by(line: str) -> tuple[int, str] | None:
+        match = INSTRUCTION.match(line)
+        if not match or match[6] in MOVES_NOTHING:
+            return None
+        called = re.search(r"calls=%?([\w.\-]+)", line)
+        inside = parts.get(called[1], []) if called else []
+        updates = [text for text in (inside or [line]) if " dynamic-update-slice(" in text]
+        if updates:  # its second operand is the slice
+            sources = {m[2]: m for m in map(INSTRUCTION.match, [*inside, *parts_around(line)]) if m}
+            operands = re.search(r" dynamic-update-slice\((.*?)\)", updates[-1])
+            assert operands
+            name = re.sub(r".*%", "", operands[1].split(", ")[1])
+            match = sources[name]
+        return size(match), line.strip()[:120]
+
+    def parts_around(line: str) -> list[str]:
+        return next(lines for lines in parts.values() if line in lines)
+
+    def size(match: re.Match) -> int:
+        return BYTES[match[4]] * math.prod(map(int, filter(None, match[5].split(","))))
+
+    return [[found for line in parts[body] if (found := written_by(line))] for body in loops(program, rounds)]
+
+
+def training_program(layers: int, H: int, T: int, B: int, precision: str) -> str:
+    """The optimised program of the training steps, for one device of a mesh."""
+    model = ModelConfig(29, layers, H, 16, 0.1, weight_drop=0.1)
+    training = TrainingConfig(B, T, "muon", 1e-3, 0.1, 1.0, 1, 10, None, 0.0, None, precision, 0, 0)  # type: ignore[arg-type]
+    mesh = make_mesh(B)
+    state = place(mesh, initial_state(model, training))
+    ids = by_stream(mesh, np.zeros((ROOM, T, B), np.uint8), 2)
+    return make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(ROOM, np.float32), 1).compile().as_text()
+
+
+def chunk_program(model: ModelConfig, mesh, streams: int) -> str:
+    """The optimised program that draws a chunk."""
+    params = initial_parameters(model, 0)
+    table, states, logits = read_prompt(model, params, np.zeros(1, np.int32))
+    params, table = everywhere(mesh, (params, table))
+    start = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), (states, logits)))
+    chunk = make_chunk(model, SamplingConfig(), mesh)
+    return chunk.lower(params, table, *start, jax.random.key(0), 0).compile().as_text()
+
+
+@pytest.mark.parametrize("streams", [8, 10], ids=["units first", "streams first"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_time_step_of_training_touches_nothing_of_the_size_of_a_window_or_a_kernel(layers, precision, streams):
+    H, T = 96, 23
+    each = streams // 2  # two devices
+    step = 4 * H * each * 4  # bytes of four gates in float32
+    assert step < H * 4 * H * 2 and 4 * step < T * H * each * 4  # kernels and windows are larger
+    found = written(training_program(layers, H, T, streams, precision), T)
+    assert len(found) == 2 * layers  # forward and backward
+    for operations in found:
+        for size, line in operations:
+            assert size <= step, line
+        # In units of the four gates, forward: product, gates, cell, tanh, hidden, six slopes; backward: d_gates, as it
+        # is kept and as it is multiplied, and states.
+        assert sum(size for size, _ in operations) <= 5 * step
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+def test_a_character_that_is_drawn_moves_no_kernel(streams):
+    V, H = 29, 96
+    model = ModelConfig(V, 2, H, 16, 0.0)
+    mesh = make_mesh(streams)
+    program = chunk_program(model, mesh, streams)
+    (found,) = written(program, CHUNK)
+    for size, line in found:
+        assert size < H * V * 4, line  # the smallest kernel is that of the head
+    assert sum(size for size, _ in found) <= 6 * 4 * (4 * H + V) * max(1, streams // mesh.size)

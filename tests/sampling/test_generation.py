@@ -1,0 +1,131 @@
+"""Drawing text: the right frequencies, the right filters, and nothing that depends on chunks or company."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlstm.config import ModelConfig, SamplingConfig
+from charlstm.model.network import CharLSTM, zero_states
+from charlstm.sampling.generation import draw, filter_logits, generate, generate_ids, read_prompt
+from charlstm.text.vocabulary import Vocabulary
+
+MODEL = ModelConfig(6, 2, 8, 4, 0.0)
+VOCABULARY = Vocabulary.of_characters("\nabcde")
+LOGITS = st.sampled_from([2, 5, 12]).flatmap(  # few sizes, as each is compiled
+    lambda V: st.lists(st.floats(-8, 8).map(lambda x: round(x, 3)), min_size=V, max_size=V, unique=True)
+)
+
+
+@pytest.fixture(scope="module")
+def params() -> nnx.State:
+    """Parameters that predict something."""
+    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network.head_kernel[...] = 3 * jax.random.normal(jax.random.key(1), (8, 6))
+    return nnx.state(network, nnx.Param)
+
+
+def drawn(params, length: int, seed: int = 0, streams: int = 1, precision="float32", **settings) -> np.ndarray:
+    config = SamplingConfig(length=length, **settings)
+    return np.concatenate(list(generate_ids(MODEL, params, np.array([1]), config, seed, streams, precision)))
+
+
+@pytest.mark.parametrize("strangers", [0, 1, 300])  # few and many symbols are summed in two ways
+def test_characters_come_as_often_as_the_softmax_says(strangers):
+    logits, count = np.array([0.0, 1.0, -1.0, 2.0, -3.0], np.float32), 20_000
+    uniform = jax.random.uniform(jax.random.key(3), count)
+    impossible = np.full(strangers, -np.inf, np.float32)
+    table = jnp.tile(np.concatenate([impossible, logits, impossible]), (count, 1))
+    found = np.bincount(draw(uniform, table, SamplingConfig(temperature=0.7)) - strangers, minlength=5)
+    expected = count * np.exp(logits / 0.7) / np.exp(logits / 0.7).sum()
+    assert len(found) == 5
+    # Chi-square with 4 degrees of freedom is above 23.5 once in 10,000 seeds; this seed is fixed.
+    assert ((found - expected) ** 2 / expected).sum() < 23.5
+
+
+def test_many_streams_draw_from_what_the_model_predicts(params):
+    found = np.bincount(drawn(params, 1, seed=3, streams=8192, temperature=1.0)[0], minlength=6)
+    expected = 8192 * np.asarray(jax.nn.softmax(read_prompt(MODEL, params, np.array([1]))[2][0]))
+    # With 5 degrees of freedom, above 25.8 once in 10,000 seeds.
+    assert ((found - expected) ** 2 / expected).sum() < 25.8
+
+
+@given(LOGITS, st.sampled_from([0, 1, 3, 12]), st.floats(0.05, 1.0))
+@settings(max_examples=60)
+def test_filters_keep_what_their_definition_says(logits, top_k, top_p):
+    values = np.array(logits, np.float32)
+    kept = list(np.argsort(-values)[: top_k or None])
+    probabilities = np.exp(values[kept].astype(np.float64) - values.max())
+    probabilities /= probabilities.sum()
+    before = np.concatenate([[0], np.cumsum(probabilities)[:-1]])
+    if np.abs(before - top_p).min() < 1e-4:
+        return  # a tie that rounding decides
+    nucleus = {kept[k] for k in range(len(kept)) if before[k] < top_p}
+    found = filter_logits(jnp.array(values)[None], SamplingConfig(temperature=1.0, top_k=top_k, top_p=top_p))[0]
+    assert set(np.flatnonzero(np.isfinite(found))) == nucleus
+
+
+@pytest.mark.parametrize(("uniform", "expected"), [(0.0, 1), (1 - 2**-24, 2)], ids=["smallest", "largest"])
+def test_no_random_number_draws_what_is_impossible(uniform, expected):
+    logits = jnp.array([[-jnp.inf, 0.0, 1.0, -jnp.inf]])
+    assert int(draw(jnp.float32([uniform]), logits, SamplingConfig(temperature=1.0))[0]) == expected
+
+
+def test_temperature_zero_is_always_the_likeliest(params):
+    assert (drawn(params, 50, seed=1, temperature=0) == drawn(params, 50, seed=2, temperature=0)).all()
+    logits = jnp.array([[0.0, 3.0, 1.0]])
+    assert int(draw(jnp.float32([0.5]), logits, SamplingConfig(temperature=0))[0]) == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-38, 1e-20, 1e-10, 1e-4])
+def test_the_lowest_temperatures_draw_the_likeliest(params, temperature):
+    assert (drawn(params, 50, temperature=temperature) == drawn(params, 50, temperature=0)).all()
+
+
+def test_a_seed_is_a_text_and_another_seed_another(params):
+    assert (drawn(params, 200, seed=1) == drawn(params, 200, seed=1)).all()
+    assert (drawn(params, 200, seed=1) != drawn(params, 200, seed=2)).any()
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
+def test_a_longer_text_begins_with_the_shorter_one(params, length):
+    np.testing.assert_array_equal(drawn(params, 400)[:length], drawn(params, length))
+
+
+@pytest.mark.parametrize(("streams", "precision", "worst"), [(1, "float32", 1), (8, "float32", 1), (8, "bfloat16", 2)])
+def test_each_character_is_among_the_likeliest_behind_all_that_came_before(params, streams, precision, worst):
+    # 400 characters are four chunks, and eight streams are on two devices: nothing may be forgotten in between.
+    text = drawn(params, 400, streams=streams, precision=precision, top_k=2)
+    ids = np.concatenate([np.full((1, streams), 1), text])
+    network = CharLSTM(MODEL, nnx.Rngs(0))
+    nnx.update(network, params)
+    logits, _ = network(jnp.array(ids[:-1]), zero_states(MODEL, streams))
+    rank = (logits > np.take_along_axis(np.asarray(logits), ids[1:, :, None], -1)).sum(-1)
+    assert {0, 1} <= set(np.unique(rank)) and rank.max() <= worst and (rank > 1).mean() < 0.02
+
+
+def test_what_a_stream_draws_does_not_depend_on_its_company(params):
+    alone, together = drawn(params, 150), drawn(params, 150, streams=8)
+    assert together.shape == (150, 8)
+    np.testing.assert_array_equal(together[:, :1], alone)
+    assert len({tuple(column) for column in together.T}) == 8
+
+
+@pytest.mark.parametrize("length", [1, 3, 256, 257])
+def test_a_prompt_is_read_as_if_character_by_character(params, numbers, length):
+    ids = numbers.integers(0, 6, length)
+    network = CharLSTM(MODEL, nnx.Rngs(0))
+    nnx.update(network, params)
+    logits, states = network(jnp.array(ids)[:, None], zero_states(MODEL, 1))
+    _, found_states, found_logits = read_prompt(MODEL, params, ids)
+    np.testing.assert_allclose(found_logits, logits[-1], atol=1e-5)
+    np.testing.assert_allclose(found_states[1].cell, states[1].cell, atol=1e-5)
+
+
+def test_pieces_are_text_of_the_length_asked_for(params):
+    text = "".join(generate(MODEL, params, VOCABULARY, "ab", SamplingConfig(length=333)))
+    assert len(text) == 333 and set(text) <= set(VOCABULARY.symbols)
+    assert "".join(generate(MODEL, params, VOCABULARY, "", SamplingConfig(length=0))) == ""

@@ -1,0 +1,380 @@
+"""Reading text: exactly, in any amount, and never a stale copy."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from charlstm.text import corpus as corpora
+from charlstm.text import reading as text_files
+from charlstm.config import CorpusConfig
+from charlstm.text.corpus import lasting_names, locate, open_corpus, read_prompt_file, reopen
+from charlstm.errors import ConfigError, CorpusError, RunError, VocabularyError
+from charlstm.files import cache_folder
+from charlstm.text.vocabulary import Vocabulary
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=2, max_size=60)
+USES_FOLDER = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def text_of(corpus: corpora.Corpus) -> str:
+    return corpus.vocabulary.decode(np.asarray(corpus.ids))
+
+
+def config_of(path: Path, corpus: corpora.Corpus) -> CorpusConfig:
+    return CorpusConfig([str(path)], corpus.vocabulary.unit, "utf-8", corpus.fingerprint, len(corpus))
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path_factory) -> Path:
+    """The folder of ids in a cache of the test's own."""
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    return cache_folder("ids")
+
+
+@given(text=TEXT, block=st.integers(1, 9))
+@USES_FOLDER
+def test_a_text_is_kept_exactly_however_it_is_cut_into_blocks(tmp_path, monkeypatch, text, block):
+    monkeypatch.setattr(text_files, "_BLOCK", block)
+    corpus = open_corpus([written(tmp_path / "text.txt", text)])
+    assert text_of(corpus) == text
+    assert corpus.vocabulary.symbols == "".join(sorted(set(text)))
+
+
+def test_line_ends_and_byte_order_marks_stay(tmp_path):
+    text = "\ufeffone\r\ntwo\rthree\n"
+    path = written(tmp_path / "ends.txt", text)
+    assert text_of(open_corpus([path])) == text == read_prompt_file(path)
+
+
+def test_several_files_are_one_text_in_the_order_that_was_given(tmp_path):
+    first, second = (written(tmp_path / name, name * 3) for name in ("b", "a"))
+    assert text_of(open_corpus([first, second])) == "bbbaaa"
+    assert text_of(open_corpus([second, first])) == "aaabbb"
+
+
+def test_the_same_text_cut_into_other_files_is_another_corpus(tmp_path):
+    whole = [written(tmp_path / "whole", "abcd")]
+    halves = [written(tmp_path / "one", "ab"), written(tmp_path / "two", "cd")]
+    assert open_corpus(whole).fingerprint != open_corpus(halves).fingerprint
+
+
+def test_a_folder_means_its_text_files_in_order(tmp_path):
+    folder = tmp_path / ".who asks for a hidden folder means it"
+    for name, text in {"b.txt": "second ", "a/x.md": "first ", ".hidden": "never", ".git/config": "never"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        written(folder / name, text)
+    (folder / "picture.png").write_bytes(b"\x89PNG\0\0")
+    assert text_of(open_corpus(locate([str(folder)]))) == "first second "
+
+
+def test_runs_are_no_texts_of_the_folder_that_they_are_in(tmp_path):
+    text = written(tmp_path / "text.txt", "my letters")
+    run = tmp_path / "runs" / "mine"
+    (run / "checkpoints").mkdir(parents=True)
+    for name in ("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints/notes.txt"):
+        written(run / name, "{}")
+    assert locate([str(tmp_path)]) == [text]
+    alone = tmp_path / "config.json"
+    written(alone, "{}")
+    assert locate([str(tmp_path)]) == [alone, text]
+
+
+def test_bytes_are_read_from_every_file_of_a_folder(tmp_path):
+    (tmp_path / "song.mid").write_bytes(b"a\0b")
+    text = written(tmp_path / "text.txt", "abc")
+    assert locate([str(tmp_path)], "byte") == [tmp_path / "song.mid", text]
+    assert locate([str(tmp_path)]) == [text]
+
+
+def test_a_folder_does_not_hide_a_named_corpus_but_a_file_does(tmp_path, monkeypatch):
+    elsewhere = locate(["salt-road"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "salt-road").mkdir()
+    written(tmp_path / "salt-road" / "config.json", "{}")
+    assert locate(["salt-road"]) == elsewhere and lasting_names(["salt-road"], elsewhere) == ["salt-road"]
+    assert locate(["./salt-road"]) == [Path("salt-road/config.json")]
+    (tmp_path / "salt-road" / "config.json").unlink()
+    (tmp_path / "salt-road").rmdir()
+    mine = written(tmp_path / "salt-road", "my own")
+    assert [path.resolve() for path in locate(["salt-road"])] == [mine]
+    assert lasting_names(["salt-road"], [mine]) == [str(mine)]
+
+
+def test_standard_input_is_found_again_by_its_content(monkeypatch):
+    found = []
+    for content in (b"from a pipe", b"another", b"from a pipe"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        found += locate(["-"])
+    assert found[0] == found[2] and found[0].read_bytes() == b"from a pipe" and found[1].read_bytes() == b"another"
+
+
+def test_a_closed_standard_input_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
+    with pytest.raises(CorpusError, match="no standard input"):
+        locate(["-"])
+
+
+def test_utf_16_in_a_folder_is_text(tmp_path):
+    path = written(tmp_path / "wide.txt", "wide", "utf-16")
+    assert locate([str(tmp_path)]) == [path]
+
+
+@pytest.mark.parametrize(
+    ("known", "message"), [("xyz", "holds no known character"), ("axyz", "a single known character")]
+)
+def test_a_text_without_two_known_characters_says_so(tmp_path, known, message):
+    with pytest.raises(CorpusError, match=message):
+        open_corpus([written(tmp_path / "text", "abc")], vocabulary=Vocabulary.of_characters(known), unknown="skip")
+
+
+def test_lasting_names_find_the_same_text_from_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    written(tmp_path / "here" / "text.txt", "in a file, ")
+    monkeypatch.chdir(tmp_path / "here")
+    for sources in (["text.txt", "salt-road"], ["text.txt", "-"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
+        files = locate(sources)
+        content = [file.read_bytes() for file in files]
+        names = lasting_names(sources, files)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir(tmp_path)
+            assert [file.read_bytes() for file in locate(names)] == content
+    assert lasting_names(["salt-road"], []) == ["salt-road"]  # a name stays one: another machine keeps it elsewhere
+
+
+@pytest.mark.parametrize(("size", "kind"), [(200, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_ids_take_as_few_bytes_as_they_can(tmp_path, size, kind):
+    text = "".join(map(chr, range(0x100, 0x100 + size)))
+    corpus = open_corpus([written(tmp_path / "wide.txt", text)])
+    assert corpus.ids.dtype == kind and isinstance(corpus.ids, np.memmap)
+
+
+def test_bytes_are_read_as_they_are(tmp_path):
+    path = tmp_path / "any"
+    path.write_bytes(bytes(range(256)))
+    corpus = open_corpus([path], unit="byte")
+    assert list(corpus.ids) == list(range(256)) and len(corpus.vocabulary) == 256
+
+
+def test_another_encoding_can_be_named(tmp_path):
+    assert text_of(open_corpus([written(tmp_path / "old.txt", "Größe", "latin-1")], encoding="latin-1")) == "Größe"
+    path = written(tmp_path / "same", "é")
+    assert text_of(open_corpus([path], encoding="latin-1")) == "Ã©"
+    with pytest.raises(CorpusError, match="holds a single character"):
+        open_corpus([path])
+    with pytest.raises(ConfigError, match="klingon"):
+        open_corpus([tmp_path / "old.txt"], encoding="klingon")
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "zlib"])
+def test_a_codec_that_makes_no_text_is_no_encoding(tmp_path, encoding):
+    with pytest.raises(ConfigError, match=encoding):
+        open_corpus([written(tmp_path / "text.txt", "text")], encoding=encoding)
+
+
+def test_an_edited_file_is_read_anew_and_an_old_one_is_not(tmp_path, monkeypatch):
+    path = written(tmp_path / "text.txt", "before")
+    open_corpus([path])
+    assert text_of(open_corpus([written(path, "after!")])) == "after!"
+    monkeypatch.setattr(corpora, "_encode", None)  # would fail if it were called
+    assert text_of(open_corpus([written(path, "before")])) == "before"
+
+
+def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkeypatch, cache):
+    path = written(tmp_path / "text.txt", "kept " * 20)
+    open_corpus([path])
+    with monkeypatch.context() as patched:
+        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        assert text_of(open_corpus([path])) == "kept " * 20
+    for damage in (b"", b"\0" * 99, b"[]", b"{}", json.dumps({"vocabulary": 3}).encode()):
+        for suffix in (".ids", ".json"):
+            (part,) = cache.glob(f"*{suffix}")
+            part.write_bytes(damage)
+            assert text_of(open_corpus([path])) == "kept " * 20
+
+
+def test_what_is_kept_under_one_vocabulary_is_not_taken_for_another(tmp_path):
+    path = written(tmp_path / "text.txt", "abcab")
+    for known in (Vocabulary("abc"), Vocabulary("abc", rare=2), Vocabulary("acb")):
+        corpus = open_corpus([path], vocabulary=known)
+        assert corpus.vocabulary == known and text_of(corpus) == "abcab"
+
+
+def test_ids_that_nothing_has_used_for_a_month_are_forgotten(tmp_path, monkeypatch, cache):
+    old, used = written(tmp_path / "old", "old text"), written(tmp_path / "used", "used text")
+    for path in (old, used):
+        open_corpus([path])
+    for part in cache.iterdir():
+        os.utime(part, (part.stat().st_mtime - 29 * 86_400,) * 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        open_corpus([used])  # counts as use
+        for part in cache.iterdir():
+            os.utime(part, (part.stat().st_mtime - 2 * 86_400,) * 2)
+        open_corpus([used])
+    assert len(list(cache.iterdir())) == 2
+    assert text_of(open_corpus([old])) == "old text"
+
+
+def test_one_text_under_two_vocabularies_has_two_sets_of_ids(tmp_path):
+    path = written(tmp_path / "text.txt", "abba")
+    for symbols, ids in (("ab", [0, 1, 1, 0]), ("ba", [1, 0, 0, 1]), ("xyba", [3, 2, 2, 3])):
+        corpus = open_corpus([path], vocabulary=Vocabulary(symbols))
+        assert list(corpus.ids) == ids and corpus.vocabulary.symbols == symbols
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(tmp_path, monkeypatch, cache):
+    path = written(tmp_path / "log.txt", "one line\n")
+    encode = corpora._encode
+
+    def encode_while_another_writes(*arguments):
+        yield from encode(*arguments)
+        written(path, "one line\nand one more\n")
+
+    with monkeypatch.context() as patched, pytest.raises(CorpusError, match="changed while it was being read"):
+        patched.setattr(corpora, "_encode", encode_while_another_writes)
+        open_corpus([path])
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-be", "utf-7", "shift_jis", "gb18030", "iso2022_jp"])
+def test_a_character_of_any_encoding_is_never_torn(tmp_path, monkeypatch, encoding):
+    text = "かな and 漢字\r\n" * 3
+    path = written(tmp_path / "text.txt", text, encoding)
+    for block in range(1, 8):
+        monkeypatch.setattr(text_files, "_BLOCK", block)
+        assert "".join(text_files.characters(path, encoding)) == text
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 5, 100])
+def test_a_file_cut_off_within_a_character_is_an_error_at_that_character(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(text_files, "_BLOCK", block)
+    path = tmp_path / "cut.txt"
+    path.write_bytes("three €".encode()[:-1])
+    with pytest.raises(CorpusError, match=r"byte 0xe2 at offset 6$"):
+        open_corpus([path])
+
+
+@pytest.mark.parametrize("before", [0, 3, 4, 5, 50, 53])  # with 7 bytes in a block some are torn
+def test_a_wrong_encoding_is_an_error_with_the_offset_of_the_byte(tmp_path, monkeypatch, before):
+    monkeypatch.setattr(text_files, "_BLOCK", 7)
+    path = tmp_path / "bad.txt"
+    path.write_bytes("é".encode() * before + b"\xff tail")
+    with pytest.raises(CorpusError, match=f"byte 0xff at offset {2 * before:,}$"):
+        open_corpus([path])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty"), (b"a", "holds a single character"), (b"abc\0d", "character 4 is a NUL")]
+)
+def test_what_is_no_text_is_refused(tmp_path, content, message):
+    path = tmp_path / "no.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        open_corpus([path])
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(CorpusError, match="no file, folder or named corpus 'nowhere'"):
+        locate(["nowhere"])
+    with pytest.raises(CorpusError, match="holds no text files"):
+        locate([str(tmp_path)])
+    with pytest.raises(CorpusError, match=r"no file .*gone\.txt"):
+        open_corpus([tmp_path / "gone.txt"])
+
+
+def test_a_nul_far_into_a_file_is_named_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "_BLOCK", 4)
+    with pytest.raises(CorpusError, match="character 11 is a NUL"):
+        open_corpus([written(tmp_path / "no.txt", "é" * 10 + "\0")])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is unreadable to root")
+def test_an_unreadable_file_is_an_error(tmp_path):
+    path = written(tmp_path / "secret.txt", "text")
+    path.chmod(0)
+    with pytest.raises(CorpusError, match="cannot read"):
+        open_corpus([path])
+
+
+def test_a_strange_character_is_named_with_its_place_or_skipped_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "_BLOCK", 4)
+    path = written(tmp_path / "strange.txt", "abcabcжabж")
+    known = Vocabulary.of_characters("abc")
+    with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) at character 7 "):
+        open_corpus([path], vocabulary=known)
+    corpus = open_corpus([path], vocabulary=known, unknown="skip")
+    assert text_of(corpus) == "abcabcab" and corpus.skipped == 2
+    with pytest.raises(VocabularyError):  # what was skipped once is no leave to skip it again
+        open_corpus([path], vocabulary=known)
+    with pytest.raises(CorpusError):  # nothing is left
+        open_corpus([path], vocabulary=Vocabulary("xyz"), unknown="skip")
+
+
+def test_places_are_counted_through_all_files(tmp_path):
+    paths = [written(tmp_path / "a", "abc"), written(tmp_path / "b", "abж")]
+    with pytest.raises(VocabularyError, match="at character 6 "):
+        open_corpus(paths, vocabulary=Vocabulary("abc"))
+
+
+def test_a_run_notices_that_its_text_has_changed(tmp_path):
+    path = written(tmp_path / "text.txt", "the text")
+    corpus = open_corpus([path])
+    config = config_of(path, corpus)
+    assert text_of(reopen(config, corpus.vocabulary)) == "the text"
+    for changed in ("text the", "the text and more", "новый"):
+        written(path, changed)
+        with pytest.raises((RunError, CorpusError)):
+            reopen(config, corpus.vocabulary)
+    written(path, "the test")
+    with pytest.raises(RunError, match=r"text\.txt has changed"):
+        reopen(config, corpus.vocabulary)
+    path.unlink()
+    with pytest.raises(CorpusError, match="there is no file"):
+        reopen(config, corpus.vocabulary)
+
+
+@given(st.integers(2, 500), st.floats(0, 0.999))
+@example(10, 0.1)
+@settings(max_examples=60)
+def test_the_split_is_a_cut_from_the_end(length, validation):
+    ids = np.arange(length, dtype=np.uint16)
+    training, held_out = corpora.Corpus(ids, Vocabulary("ab"), "").split(validation)
+    assert len(training) >= 2 and len(held_out) != 1
+    assert np.shares_memory(training, ids)
+    if len(held_out):
+        np.testing.assert_array_equal(np.concatenate([training, held_out]), ids)
+        assert len(held_out) <= validation * length + 1
+    else:
+        assert len(training) == length
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux counts it")
+def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path):
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        for _ in range(400):
+            file.write(b"All work and no play makes Jack a dull boy.\n" * 23_832)  # 1 MiB each
+    program = (
+        "import resource, sys\nfrom pathlib import Path\nfrom charlstm.corpus import open_corpus\n"
+        "corpus = open_corpus([Path(sys.argv[1])])\n"
+        "print(len(corpus), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    length, mebibytes = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert length == path.stat().st_size
+    assert mebibytes < 250, f"{mebibytes} MiB for a file of 400 MiB"

@@ -1,0 +1,180 @@
+"""The journal of a run, its cadence, and the clock that makes minutes into steps."""
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from charlstm.training import journal
+from charlstm.training.journal import Cadence, Clock, Journal
+from charlstm.training.optimizer import Schedule
+from charlstm.score import Score
+
+
+def costs_at_most_6_percent(scored: int, trained: int) -> bool:
+    """Whether scoring costs 6% of training; a character scored costs a third of one trained on. Exact: in integers."""
+    return 100 * scored <= 6 * 3 * trained
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**5), st.integers(0, 10**7))
+def test_a_cadence_validates_and_reports_and_ends_in_time(total, per_step, validation):
+    cadence = Cadence.of(total, per_step, validation)
+    assert 1 <= cadence.report <= total and 1 <= cadence.validate <= total
+    assert cadence.characters <= validation
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(2, 10**8))
+def test_more_than_one_validation_is_made_only_where_it_costs_at_most_6_percent(total, per_step, validation):
+    cadence = Cadence.of(total, per_step, validation)
+    validations = math.ceil(total / cadence.validate)  # the last step is followed by one, whatever its number
+    assert 1 <= validations <= 20 and math.ceil(total / cadence.report) <= 200
+    assert validations == 1 or costs_at_most_6_percent(validations * cadence.characters, total * per_step)
+    assert cadence.characters == validation or cadence.characters >= 50_000  # a beginning long enough to tell by
+
+
+@example(44, 50, 44)  # nine validations are 6% to the last character
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(2, 10**6))
+def test_the_characters_that_validations_are_of_can_be_given(total, per_step, characters):
+    cadence = Cadence.of(total, per_step, 10**8, characters)
+    validations = math.ceil(total / cadence.validate)
+    assert cadence.characters == characters
+    assert validations == 1 or costs_at_most_6_percent(validations * characters, total * per_step)
+
+
+@given(st.floats(0.1, 5), st.integers(1, 1000))
+def test_a_journal_survives_its_json(loss, step):
+    before = Journal(
+        Schedule(1e-3, 10, 100, 20, 0.3), Cadence(2, 5, 100), step, 0.1 + loss, 3, loss, Score(loss, 7, 7, 0.1)
+    )
+    assert Journal.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_the_best_validation_is_remembered_and_the_others_counted():
+    book = Journal(Schedule(1e-3, 1, 100), Cadence(1, 1, 10))
+    seen = []
+    for book.step, nats in enumerate((3.0, 2.0, 2.5, 2.1, 1.9)):
+        seen.append((book.note_validation(Score(nats, 1, 1)), book.best_step, book.validations_since_best))
+    assert seen == [(True, 0, 0), (True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 4, 0)]
+    assert book.best and book.best.loss == 1.9
+
+
+def test_a_loss_that_is_not_known_yet_survives_its_json():
+    after = Journal.from_json(json.loads(json.dumps(Journal(Schedule(1e-3, 10)).to_json())))
+    assert math.isnan(after.loss) and (after.cadence, after.best, after.step) == (None, None, 0)
+
+
+def test_an_interval_ends_with_its_mean_and_the_next_one_begins_at_nothing():
+    book = Journal(Schedule(1e-3, 1, 100))
+    book.add_losses(6.0, 2)
+    book.add_losses(4.0, 3)
+    assert book.close_interval() == book.loss == 2.0
+    book.add_losses(1.0, 1)
+    assert book.close_interval() == 1.0
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.integers(0, 3))
+def test_everything_due_falls_on_a_stop_and_the_last_step_is_reported(total, report, validate, characters):
+    book = Journal(Schedule(1e-3, 1, total), Cadence(report, validate, characters))
+    stops = []
+    while not book.finished:
+        book.step += book.steps_until_due()
+        stops.append((book.step, book.report_due, book.validation_due))
+    scored = characters > 1  # a single character has none before it
+    for step in range(1, total + 1):
+        validation_due = scored and (step % validate == 0 or step == total)
+        report_due = step % report == 0 or step == total or validation_due
+        if report_due:
+            assert (step, True, validation_due) in stops
+    assert stops[-1][0] == total
+
+
+def test_samples_come_with_every_nth_report_or_never():
+    book = Journal(Schedule(1e-3, 1, 100), Cadence(5, 100, 10))
+    spoken = []
+    for book.step in range(5, 101, 5):
+        assert not book.sample_due(0)
+        spoken += [book.step] if book.sample_due(4) else []
+    assert spoken == [20, 40, 60, 80, 100]
+
+
+def test_no_step_is_made_past_what_is_due():
+    book = Journal(Schedule(1e-3, 1, 23), Cadence(4, 10, 10))
+    stops = []
+    while not book.finished:
+        book.step += book.steps_until_due()
+        stops.append(book.step)
+    assert stops == [4, 8, 10, 12, 16, 20, 23]
+
+
+def test_minutes_become_steps_at_the_speed_that_was_measured(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    clock = Clock(0.0, 60.0)
+    now += 5.0  # compiling
+    assert clock.estimate_due and clock.steps_in_budget(1) is None
+    now += 5.0  # 50 steps in 5 seconds: 50 seconds are left
+    assert clock.steps_in_budget(51) == pytest.approx(51 + 500, abs=2)
+    now += 10.0
+    clock.pause(10.0)  # a validation: it comes again, so time for another one is kept free
+    now += 5.0
+    assert clock.steps_in_budget(101) == pytest.approx(101 + (60 - 25 - 12) * 10, abs=2)
+
+
+@given(st.floats(0.01, 2), st.floats(0, 30), st.floats(1, 600))
+def test_a_run_at_a_steady_pace_ends_with_its_budget(pace, compiling, seconds):
+    now = 0.0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.time, "perf_counter", lambda: now)
+        clock = Clock(0.0, seconds)
+        now += compiling
+        step, total = 1, 10**9
+        while step < total:
+            if clock.estimate_due:
+                total = clock.steps_in_budget(step) or total
+            now += pace
+            step += 1
+    # The first estimate waits for a milestone, 3% of the time at most, and a run makes one step more at least.
+    assert seconds - 2 * pace <= now <= max(seconds, compiling) + 3 * pace
+
+
+@pytest.mark.parametrize("slowdown", [0.5, 0.8, 1.25, 2.0])
+def test_a_machine_that_changes_its_pace_ends_in_time_all_the_same(monkeypatch, slowdown):
+    now = 0.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    clock = Clock(0.0, 100.0)
+    step, total, asked = 1, 10**9, 0
+    while step < total:
+        if clock.estimate_due:
+            asked += 1
+            total = clock.steps_in_budget(step) or total
+        now += 0.05 if now < 60 else 0.05 * slowdown
+        step += 1
+    assert now == pytest.approx(100, rel=0.05)
+    assert asked < 10  # each waits for the device
+
+
+def test_without_a_budget_a_clock_plans_no_steps(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    clock = Clock(0.0, None)
+    now = 5.0  # compiling, which says nothing about the pace
+    assert clock.estimate_due and clock.steps_in_budget(1) is None and not clock.estimate_due
+    now = 15.0
+    assert clock.steps_in_budget(11) is None
+    progress = clock.progress(11, 31)
+    assert progress.fraction == pytest.approx(15 / 35) and progress.seconds_left == pytest.approx(20.0)
+
+
+def test_progress_never_exceeds_the_whole(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    clock = Clock(0.0, 60.0)
+    now = 70.0  # compiling took longer than all there was
+    assert clock.progress(0, 0).fraction == 1.0 and clock.progress(0, 0).seconds_left == 0.0
+
+
+def test_a_resumed_clock_goes_on_where_it_stood(monkeypatch):
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: 7.0)
+    assert Clock(12.5, 60.0).elapsed() == 12.5

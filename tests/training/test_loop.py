@@ -1,0 +1,334 @@
+"""Training: what may not change the result, and that it learns what there is to learn."""
+
+import itertools
+import json
+import math
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from charlstm.training import loop
+from charlstm.text.batches import Windows
+from charlstm.text.corpus import Corpus
+from charlstm.errors import RunError, TrainingError
+from charlstm.events import Finished, Report, SampleDue, Saved
+from charlstm.training.journal import Cadence, Clock, Journal
+from charlstm.model.network import define, drop_weights, dropout_masks, to_tensors
+from charlstm.training.optimizer import Schedule
+from charlstm.runs.folder import open_run
+from charlstm.score import Score
+from charlstm.runtime.mesh import make_mesh
+from charlstm.training.loop import Stepper, initial_state, train
+from charlstm.text.vocabulary import Vocabulary
+
+
+def tensors(path):
+    """All tensors of a safetensors file."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def trained(run, corpus, **options):
+    """Train a run to its end; its reports and the last event."""
+    happened = list(train(run, corpus, **options))
+    assert isinstance(happened[-1], Finished)
+    return [event for event in happened if isinstance(event, Report)], happened[-1]
+
+
+def assert_same_files(one, other):
+    """Weights, checkpoints and metrics of two runs are the same in every bit, the clock aside."""
+    for name in ("checkpoints/last.safetensors", "weights.safetensors"):
+        these, those = tensors(one.path / name), tensors(other.path / name)
+        assert these.keys() == those.keys()
+        for key in these:
+            np.testing.assert_array_equal(these[key], those[key], err_msg=key)
+    timeless = [
+        [{**report, "elapsed_seconds": 0, "characters_per_second": 0} for report in run.read_metrics()]
+        for run in (one, other)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_step_is_one_adamw_update_by_the_gradient_of_its_window_alone(make_run, corpus, dropout):
+    # One loop in plain sight: the state is a number to the next window, so no gradient can flow back through it.
+    config = make_run(optimizer="adamw", batch_size=8, dropout=dropout).config
+    model, settings, schedule = config.model, config.training, Schedule(5e-3, 2, 20)
+    windows = Windows(corpus.ids, 8, 16)
+    definition, _ = define(model)
+    rule = optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.adamw(1.0, 0.9, 0.99, weight_decay=0.1, mask=lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 1, tree)),
+    )
+
+    @jax.jit
+    def slow_step(params, memory, states, inputs, targets, step, rate):
+        def nats(params):
+            key = jax.random.fold_in(jax.random.key(settings.seed), step)
+            masks = dropout_masks(key, jax.numpy.arange(8), model)
+            dropped = drop_weights(jax.random.fold_in(key, model.layers), params, model)
+            logits, last = nnx.merge(definition, dropped)(inputs, states, masks)
+            return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1).mean(), last
+
+        (loss, last), gradient = jax.value_and_grad(nats, has_aux=True)(params)
+        updates, memory = rule.update(gradient, memory, params)
+        return jax.tree.map(lambda p, u: p + rate * u, params, updates), memory, last, loss
+
+    start = initial_state(model, settings)
+    params, states, losses = start.params, start.states, 0.0
+    memory = rule.init(params)
+    stepper = Stepper(model, settings, windows, initial_state(model, settings))
+    for step in range(5):
+        inputs, targets = (jax.numpy.int32(ids) for ids in windows.window(step))
+        params, memory, states, loss = slow_step(params, memory, states, inputs, targets, step, schedule.rate(step))
+        losses += float(loss)
+        stepper.dispatch(step, 1, schedule)
+    assert math.isclose(stepper.collect(0)[0], losses, rel_tol=1e-5)
+    for name, tensor in to_tensors(params).items():
+        np.testing.assert_allclose(to_tensors(stepper.state.params)[name], tensor, atol=1e-5, err_msg=name)
+    for a, b in zip(jax.tree.leaves(stepper.state.states), jax.tree.leaves(states), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_stopped_and_resumed_run_is_bit_for_bit_the_one_that_never_stopped(make_run, corpus, optimizer):
+    whole, halves = make_run("whole", optimizer=optimizer), make_run("halves", optimizer=optimizer)
+    trained(whole, corpus)
+
+    asked = itertools.count()
+    _, stopped = trained(halves, corpus, stop=lambda: next(asked) >= 10)
+    assert stopped.reason == "stopped" and 0 < stopped.step < 20
+    _, finished = trained(halves, corpus, resume=True)
+    assert finished.reason == "done" and finished.step == 20
+
+    assert_same_files(whole, halves)
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint_bit_for_bit(make_run, corpus):
+    whole, killed = make_run("whole", steps=30), make_run("killed", steps=30)
+    trained(whole, corpus)
+
+    events = train(killed, corpus)
+    saved = next(event for event in events if isinstance(event, Saved))
+    reports = [next(event for event in events if isinstance(event, Report)) for _ in range(3)]
+    events.close()  # three reports behind the checkpoint
+    assert 0 < saved.step < reports[-1].step < 30
+    assert [report["step"] for report in killed.read_metrics()][-1] == reports[-1].step
+
+    trained(open_run(killed.path), corpus, resume=True)
+    assert_same_files(whole, killed)
+
+
+def test_how_steps_are_dispatched_changes_nothing(make_run, corpus):
+    config = make_run().config
+    windows = Windows(corpus.ids, 4, 16)
+    results = []
+    for pattern in ([6], [1, 2, 3], [1, 1, 1, 1, 1, 1]):
+        stepper = Stepper(config.model, config.training, windows, initial_state(config.model, config.training))
+        stepper._seconds_per_step = 1e-6
+        step = 0
+        for count in pattern:
+            step += stepper.dispatch(step, count, Schedule(5e-3, 2, 20))
+        stepper.collect(0)
+        assert step == 6
+        results.append(jax.tree.leaves(stepper.state.params))
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
+    config = make_run(batch_size=8).config
+    windows = Windows(corpus.ids, 8, 16)
+    found = []
+    for devices in (1, 2):
+        mesh = make_mesh(4 * devices)
+        assert mesh.size == devices
+        monkeypatch.setattr(loop, "make_mesh", lambda batch_size, mesh=mesh: mesh)
+        stepper = Stepper(config.model, config.training, windows, initial_state(config.model, config.training))
+        for step in range(4):
+            stepper.dispatch(step, 1, Schedule(5e-3, 2, 20))
+        found.append((stepper.collect(0)[0], stepper.state.params))
+    assert math.isclose(found[0][0], found[1][0], rel_tol=1e-4)
+    for a, b in zip(*(jax.tree.leaves(params) for _, params in found), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)  # Muon turns rounding of 1e-7 into a little more
+
+
+def test_the_steps_are_compiled_once(make_run, corpus, monkeypatch):
+    made = []
+    make_steps = loop.make_steps
+    monkeypatch.setattr(loop, "make_steps", lambda *arguments: made.append(make_steps(*arguments)) or made[-1])
+    trained(make_run(), corpus)
+    assert len(made) == 1 and made[0]._cache_size() == 1
+
+
+def test_a_report_has_every_figure_and_the_metrics_are_the_reports(make_run, corpus):
+    run = make_run()
+    reports, finished = trained(run, corpus)
+    lines = [json.loads(line) for line in run.metrics_path.read_text("utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [report.step for report in reports]
+    assert set(lines[0]) == {
+        "step", "epoch", "characters", "loss", "validation_loss", "learning_rate", "gradient_norm",
+        "characters_per_second", "elapsed_seconds",
+    }  # fmt: skip
+    assert lines[-1]["validation_loss"] is not None
+    assert finished.best and finished.best.loss == min(r["validation_loss"] for r in lines if r["validation_loss"])
+
+
+def test_the_weights_kept_are_those_of_the_best_validation(make_run, corpus):
+    from charlstm.evaluation.static import evaluate
+    from charlstm.runs.folder import load_weights
+
+    run = make_run(learning_rate=0.3, steps=40)  # so high a rate makes it worse at times
+    _, finished = trained(run, corpus)
+    weights = load_weights(run.path)
+    score = evaluate(weights.config.model, weights.params, corpus.split(0.1)[1], run.vocabulary)
+    assert finished.best and math.isclose(score.loss, finished.best.loss, rel_tol=1e-6)
+
+
+def test_patience_ends_a_run_that_no_longer_improves(make_run, corpus):
+    # At such a rate no float32 of the predictions ever changes, so only the first validation is an improvement.
+    run = make_run(learning_rate=1e-12, steps=400, patience=2)
+    _, finished = trained(run, corpus)
+    validated = [report["step"] for report in run.read_metrics() if report["validation_loss"] is not None]
+    assert finished.reason == "patience" and len(validated) == 3
+    assert finished.best_step == validated[0] and finished.step == validated[2] < 400
+
+
+@pytest.fixture
+def even_clock(monkeypatch):
+    """A machine on which a step takes 10 ms, compiling half a second, and all else no time."""
+    now, dispatch = 0.0, Stepper.dispatch
+
+    def timed(stepper, step, most, schedule):
+        nonlocal now
+        count = dispatch(stepper, step, most, schedule)
+        now += 0.01 * count + (0.5 if step == 0 else 0)
+        return count
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(Stepper, "dispatch", timed)
+
+
+@pytest.mark.usefixtures("even_clock")
+@pytest.mark.parametrize("steps", [400, 10**6])
+def test_minutes_end_where_the_rate_reaches_zero(make_run, corpus, steps):
+    reports, finished = trained(make_run(minutes=0.05, steps=steps), corpus)
+    assert finished.reason == "done" and finished.best_step
+    assert 235 <= finished.step == reports[-1].step <= 251 and reports[-1].elapsed_seconds <= 3.01
+    rates = [report.learning_rate for report in reports]
+    assert rates == sorted(rates, reverse=True) and max(rates) <= 5e-3 and rates[-1] < 0.03 * rates[0]
+
+
+@pytest.mark.usefixtures("even_clock")
+@pytest.mark.parametrize("steps", [1, 2, 20, 200])
+def test_no_step_is_made_beyond_the_limit_however_many_minutes_are_left(make_run, corpus, steps):
+    reports, finished = trained(make_run(minutes=1.0, steps=steps), corpus)
+    assert finished.reason == "done" and finished.step == steps and finished.best
+    assert steps < 20 or reports[-1].learning_rate < 0.1 * 5e-3
+
+
+def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, corpus):
+    with pytest.raises(TrainingError, match=r"became (nan|inf)") as caught:
+        trained(make_run(learning_rate=1e12, clip=1e12, optimizer="adamw"), corpus)
+    assert "--learning-rate" in caught.value.hint
+
+
+def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", -1.0)  # after every dispatch ...
+    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(1000, 1000, 0))  # ... and long before any report
+    run = make_run(optimizer="adamw", learning_rate=1e12, steps=2000, validation=0.0)
+    with pytest.raises(TrainingError, match="the loss became"):
+        trained(run, corpus)
+    kept = tensors(run.path / "checkpoints" / "last.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in kept.values())
+    _, facts = run.load_checkpoint(initial_state(run.config.model, run.config.training))
+    assert math.isfinite(facts["loss_sum"]) and 0 < facts["step"] < 2000
+
+
+def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, corpus, monkeypatch):
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Score(math.nan, 1, 1))
+    run = make_run()
+    with pytest.raises(TrainingError, match="the loss became"):
+        trained(run, corpus)
+    assert not run.weights_path.exists()
+
+
+def test_all_validations_of_a_run_are_of_the_same_characters():
+    book, windows = Journal(Schedule(1e-3, 1)), Windows(np.zeros(10**6, np.uint8), 8, 64)
+    ids = np.zeros(10**6, np.uint8)
+    loop._plan(book, 3000, windows, ids)
+    assert book.cadence and (before := book.cadence).characters < len(ids)
+    book.note_validation(Score(1.0, 1, 1))
+    loop._plan(book, 6000, windows, ids)
+    assert book.cadence.characters == before.characters and book.cadence.report == 60
+
+
+def test_the_first_speed_after_resuming_is_that_of_its_own_steps(make_run, corpus, monkeypatch):
+    made, dispatch = [0.0], Stepper.dispatch
+
+    def one_second_each(self, *arguments):
+        count = dispatch(self, *arguments)
+        made[0] += count
+        return count
+
+    monkeypatch.setattr(loop, "ROOM", 1)
+    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(10, 20, 0))
+    monkeypatch.setattr(Stepper, "dispatch", one_second_each)
+    monkeypatch.setattr(Clock, "elapsed", lambda _: made[0])
+    run, asked = make_run(steps=20), itertools.count()
+    trained(run, corpus, stop=lambda: next(asked) == 4)
+    reports, _ = trained(run, corpus, resume=True)
+    assert [report.characters_per_second for report in reports] == [4 * 16, 4 * 16]
+
+
+def test_a_finished_run_and_a_run_without_checkpoint_cannot_be_resumed(make_run, corpus):
+    run = make_run()
+    with pytest.raises(RunError, match="no checkpoint"):
+        trained(run, corpus, resume=True)
+    trained(run, corpus)
+    with pytest.raises(RunError, match="finished"):
+        trained(run, corpus, resume=True)
+
+
+def test_samples_are_offered_as_often_as_asked(make_run, corpus):
+    happened = list(train(make_run(sample_every=5), corpus))
+    assert [event.step for event in happened if isinstance(event, SampleDue)] == [5, 10, 15, 20]
+
+
+@pytest.mark.slow
+def test_a_markov_source_is_learned_down_to_its_entropy_and_not_below(make_run, numbers):
+    # Three symbols; the next one depends on the last two, so that the last one alone, without memory, says too little.
+    transitions = numbers.dirichlet([0.4, 0.4, 0.4], (3, 3))
+    pairs = np.zeros((9, 9))
+    for a, b, c in np.ndindex(3, 3, 3):
+        pairs[3 * a + b, 3 * b + c] = transitions[a, b, c]
+    triples = np.linalg.matrix_power(pairs, 1000)[0].reshape(3, 3, 1) * transitions
+    rate = -(triples * np.log(transitions)).sum()
+    doubles = triples.sum(0)
+    assert rate + 0.1 < -(doubles * np.log(doubles / doubles.sum(1, keepdims=True))).sum()
+
+    length = 120_000
+    uniform, ids, bounds = numbers.random(length), np.zeros(length, np.uint8), transitions.cumsum(-1)
+    for t in range(2, length):
+        ids[t] = min(2, np.searchsorted(bounds[ids[t - 2], ids[t - 1]], uniform[t]))
+    source = Corpus(ids, Vocabulary.of_characters("abc"), "markov")
+    run = make_run(
+        "markov", source, dropout=0.0, hidden_size=16, steps=500, learning_rate=2e-2, batch_size=16, sequence_length=32
+    )
+    _, finished = trained(run, source)
+    assert finished.best
+
+    # The source's own loss on the validation part is near its entropy rate, at most five standard errors away.
+    held_out = source.split(0.1)[1]
+    own = -np.log(transitions[held_out[:-2], held_out[1:-1], held_out[2:]]).mean()
+    assert abs(own - rate) < 5 * finished.best.standard_error < 0.1
+    # On the same text a model that is 0.005 nats from the source scores better than it by luck, but by no more than
+    # five times sqrt(2 x 0.005 / 12,000) nats.
+    for report in run.read_metrics():
+        assert report["validation_loss"] is None or report["validation_loss"] > own - 0.005
+    assert finished.best.loss < own + 0.01
