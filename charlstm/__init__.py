@@ -1,6 +1,41 @@
 """charlstm: a character-level LSTM language model that trains, samples and evaluates text.
 
-Importing this package does not import JAX; the modules that compute do.
+    model = charlstm.train("novel.txt", minutes=3, run="runs/novel")
+    model = charlstm.load("runs/novel")
+    print(model.sample("The tide", length=500, temperature=0.8))
+
+Importing this package does not load JAX; the first call of `train` or `load` does.
 """
 
 __version__ = "0.1.0"
+
+from charlstm import events
+from charlstm.errors import (
+    CharLSTMError,
+    ConfigError,
+    CorpusError,
+    DownloadError,
+    RunError,
+    StorageError,
+    TrainingError,
+    VocabularyError,
+)
+from charlstm.language_model import LanguageModel, load, train
+from charlstm.score import Evaluation, Score
+
+__all__ = [
+    "CharLSTMError",
+    "ConfigError",
+    "CorpusError",
+    "DownloadError",
+    "Evaluation",
+    "LanguageModel",
+    "RunError",
+    "Score",
+    "StorageError",
+    "TrainingError",
+    "VocabularyError",
+    "events",
+    "load",
+    "train",
+]

@@ -4,12 +4,22 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from charlstm.config import Precision, Wishes
-from charlstm.training.plan import fit, weights_used
-from charlstm.training.machine import Machine, peak_speed, sampling_speed, training_speed
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from charlstm.config import ModelConfig
+from charlstm.model.parameters import initial_parameters
+from charlstm.options import Precision, TrainOptions
+from charlstm.sampling.filters import Filters
+from charlstm.sampling.generation import generate_ids
+from charlstm.training.machine import Machine, per_second, training_speed
+from charlstm.training.plan import resolve, weights_used
 
 VOCABULARY = 65  # of Shakespeare's characters
 CHARACTERS = 1_000_000
+_PEAK_SIZE = 2048
+_SAMPLE_LENGTH = 1280
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
@@ -29,9 +39,27 @@ def measure(hidden_sizes: tuple[int, ...], devices: int, seconds: float) -> Iter
     each = seconds / (len(_PRECISIONS) * (1 + 1.5 * len(hidden_sizes)))
     peaks = {precision: peak_speed(precision, each) for precision in _PRECISIONS}
     for hidden_size, precision in itertools.product(hidden_sizes, _PRECISIONS):
-        wishes = Wishes(hidden_size=hidden_size, steps=1000, precision=precision)
-        settings = fit(wishes, CHARACTERS, VOCABULARY, devices, machine=Machine(precision, peaks[precision]))
-        training = training_speed(settings.model, settings.training, each)
-        weights = weights_used(settings.model.layers, hidden_size, VOCABULARY)
+        options = TrainOptions(hidden_size=hidden_size, steps=1000, precision=precision)
+        plan = resolve(options, CHARACTERS, VOCABULARY, devices, machine=Machine(precision, peaks[precision]))
+        training = training_speed(plan.model, plan.training, each)
+        weights = weights_used(plan.model.layers, hidden_size, VOCABULARY)
         share = 6 * weights * training / peaks[precision]
-        yield Row(hidden_size, precision, training, share, sampling_speed(settings.model, 1, each / 2))
+        yield Row(hidden_size, precision, training, share, sampling_speed(plan.model, 1, each / 2))
+
+
+def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
+    """Characters per second sampled at temperature 0.8, all streams together."""
+    params = initial_parameters(model, 0)
+
+    def sample() -> None:
+        for _ in generate_ids(model, params, np.zeros(1, np.int32), _SAMPLE_LENGTH, Filters(), 0, streams, precision):
+            pass
+
+    return per_second(sample, _SAMPLE_LENGTH * streams, seconds)
+
+
+def peak_speed(precision: Precision, seconds: float) -> float:
+    """Floating point operations per second of a large square product on all cores."""
+    x = jnp.ones((_PEAK_SIZE, _PEAK_SIZE), jnp.dtype(precision))
+    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
+    return per_second(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)

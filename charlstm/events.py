@@ -1,21 +1,45 @@
 """What happens while a run trains: facts for whoever watches, rendered in `display`."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from charlstm.config import RunConfig
 from charlstm.score import Score
+
+if TYPE_CHECKING:
+    from charlstm.runs.weights import Weights
 
 Reason = Literal["done", "stopped", "patience"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """Something that takes its time before the run begins: `done` of `total`, or of an unknown amount if this is 0."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The run is made, or opened again: its folder, its settings, and what was chosen and why."""
+
+    run: Path
+    config: RunConfig
+    parameters: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compiling:
     """The steps are being compiled; `step` are made already (by the run that is resumed)."""
 
     step: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Some steps were made. `total` is 0 and `seconds_left` None as long as they are unknown."""
 
@@ -25,13 +49,13 @@ class Progress:
     seconds_left: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One line of metrics.jsonl. `loss` is the mean since the last report; losses are nats per character.
 
     `characters` were read so far. `learning_rate` and `gradient_norm`, before clipping, are those of the last step.
-    `characters_per_second` are since the last report, without validations and passages; `elapsed_seconds` are those of
-    all sittings, compiling included.
+    `characters_per_second` are since the last report, without validations and samples; `elapsed_seconds` are those of
+    all sessions, compiling included.
     """
 
     step: int
@@ -45,15 +69,18 @@ class Report:
     elapsed_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleDue:
-    """A good moment to let the model speak; `params` are valid until the next event is asked for."""
+    """A good moment to look at a sample: `LanguageModel(event.weights).sample()`.
+
+    The weights are a copy, which stays what it is while training goes on.
+    """
 
     step: int
-    params: Any
+    weights: "Weights"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Saved:
     """A checkpoint was written; `best`: and the weights, as the best so far or for want of a validation."""
 
@@ -61,7 +88,7 @@ class Saved:
     best: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The run has ended, or was stopped and can be resumed. `best` is None without a validation.
 
@@ -77,4 +104,4 @@ class Finished:
     elapsed_seconds: float
 
 
-Event = Compiling | Progress | Report | SampleDue | Saved | Finished
+Event = Preparing | Started | Compiling | Progress | Report | SampleDue | Saved | Finished

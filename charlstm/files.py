@@ -15,8 +15,6 @@ import platformdirs
 
 from charlstm.errors import StorageError
 
-RUN_FILES = "config.json", "vocabulary.json"  # by which a run directory is known; runs.py knows what they hold
-
 
 def cache_folder(*parts: str) -> Path:
     """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700."""

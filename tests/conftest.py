@@ -1,5 +1,6 @@
 """What all tests share: two CPU devices, strict arrays, shapes checked, and nothing outside of temporary folders."""
 
+import dataclasses
 import os
 import tempfile
 
@@ -17,7 +18,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # bit for bit, and two devices, o
 from jaxtyping import install_import_hook  # noqa: E402
 
 # Every call of these modules is checked against the shapes in its signature.
-_CHECKED = ("model.lstm", "model.network", "training.muon", "sampling.generation")
+_CHECKED = (
+    *("model.lstm", "model.network", "model.loss", "model.dropout", "training.muon"),
+    *("sampling.filters", "sampling.generation"),
+)
 install_import_hook([f"charlstm.{name}" for name in _CHECKED], "beartype.beartype")
 
 from charlstm.runtime.setup import set_up_jax  # noqa: E402
@@ -29,11 +33,14 @@ from pathlib import Path  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from flax import nnx  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
-from charlstm.text.corpus import Corpus, open_corpus  # noqa: E402
 from charlstm.runs.folder import Run, create_run  # noqa: E402
+from charlstm.runs.weights import Weights  # noqa: E402
+from charlstm.text.corpus import Corpus, open_corpus  # noqa: E402
+from charlstm.text.vocabulary import Vocabulary  # noqa: E402
 from charlstm.training.loop import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -73,10 +80,23 @@ def small_run(
         "precision": "float32", "seed": 0, "sample_every": 0,
     }  # fmt: skip
     weight_drop = dropout / 2 if weight_drop is None else weight_drop
-    model = ModelConfig(len(corpus.vocabulary), 2, hidden_size, 8, dropout, weight_drop=weight_drop)
+    model = ModelConfig(
+        vocabulary_size=len(corpus.vocabulary),
+        layers=2,
+        hidden_size=hidden_size,
+        embedding_size=8,
+        dropout=dropout,
+        weight_drop=weight_drop,
+    )
     training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
-    about = CorpusConfig(["verse.txt"], "character", "utf-8", corpus.fingerprint, len(corpus))
-    return create_run(path, RunConfig(model, training, about), corpus.vocabulary)
+    about = CorpusConfig(
+        sources=["verse.txt"],
+        unit="character",
+        encoding="utf-8",
+        fingerprint=corpus.fingerprint,
+        characters=len(corpus),
+    )
+    return create_run(path, RunConfig(model=model, training=training, corpus=about), corpus.vocabulary)
 
 
 @pytest.fixture
@@ -85,6 +105,17 @@ def make_run(tmp_path: Path, corpus: Corpus):
 
     def make(name: str = "run", source: Corpus | None = None, **changes: object) -> Run:
         return small_run(tmp_path / name, source or corpus, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights_of(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus):
+    """A function that makes weights of a model, a vocabulary and parameters, as a run has them."""
+    config = small_run(tmp_path_factory.mktemp("weights") / "run", corpus).config
+
+    def make(model: ModelConfig, vocabulary: Vocabulary, params: nnx.State) -> Weights:
+        return Weights(dataclasses.replace(config, model=model), vocabulary, params)
 
     return make
 

@@ -6,28 +6,35 @@ import math
 
 import pytest
 
-from charlstm.config import (
-    CorpusConfig,
-    ModelConfig,
-    RunConfig,
-    SamplingConfig,
-    TrainingConfig,
-    Wishes,
-    from_json,
-    to_json,
-)
+from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from charlstm.errors import ConfigError, RunError
+from charlstm.options import SampleOptions, TrainOptions
 
 RUN = RunConfig(
-    ModelConfig(65, 1, 512, 128, 0.3),
-    TrainingConfig(32, 128, "muon", 8e-3, 0.1, 1.0, 30, 1000, None, 0.1, None, "bfloat16", 0, 20),
-    CorpusConfig(["novel.txt"], "character", "utf-8", "abc", 1000),
+    model=ModelConfig(vocabulary_size=65, layers=1, hidden_size=512, embedding_size=128, dropout=0.3),
+    training=TrainingConfig(
+        batch_size=32,
+        sequence_length=128,
+        optimizer="muon",
+        learning_rate=8e-3,
+        weight_decay=0.1,
+        clip=1.0,
+        warmup=30,
+        steps=1000,
+        minutes=None,
+        validation=0.1,
+        patience=None,
+        precision="bfloat16",
+        seed=0,
+        sample_every=20,
+    ),
+    corpus=CorpusConfig(sources=["novel.txt"], unit="character", encoding="utf-8", fingerprint="abc", characters=1000),
     versions={"jax": "0.12"},
 )
 
 
 def test_a_run_survives_its_json():
-    assert from_json(RunConfig, json.loads(json.dumps(to_json(RUN))), "config.json") == RUN
+    assert from_dict(RunConfig, json.loads(json.dumps(to_dict(RUN))), "config.json") == RUN
 
 
 @pytest.mark.parametrize(
@@ -41,15 +48,15 @@ def test_a_run_survives_its_json():
         (("model", "dropout"), False, "'dropout' is False"),
         (("model", "dropout"), "0.3", "'dropout' is '0.3'"),
         (("training", "minutes"), True, "'minutes' is True"),
-        (("training", "minutes"), math.inf, "--minutes is inf"),
-        (("training", "seed"), -1, "--seed is -1"),
-        (("training", "batch_size"), 10**400, "--batch-size is 1000"),
+        (("training", "minutes"), math.inf, "minutes is inf"),
+        (("training", "seed"), -1, "seed is -1"),
+        (("training", "batch_size"), 10**400, "batch_size is 1000"),
         (("corpus", "sources"), "novel.txt", "'sources' is 'novel.txt'"),
         (("corpus", "unit"), ["byte"], "'unit' is ['byte']"),
         (("format",), "1", "'format' is '1'"),
         (("corpus",), None, "should hold a JSON object"),
-        (("model", "layers"), 0, "--layers is 0, but must be"),
-        (("model", "dropout"), math.nan, "--dropout is nan"),
+        (("model", "layers"), 0, "layers is 0, but must be"),
+        (("model", "dropout"), math.nan, "dropout is nan"),
         (("model", "cell"), "gru", "'cell' is 'gru'"),
         (("training", "precision"), "float64", "'precision'"),
         (("corpus", "sources"), [1], "'sources'"),
@@ -60,51 +67,51 @@ def test_a_run_survives_its_json():
     ],
 )
 def test_a_wrong_value_is_named_with_its_file(path, value, words):
-    data = to_json(RUN)
+    data = to_dict(RUN)
     place = data
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
     with pytest.raises(RunError) as caught:
-        from_json(RunConfig, data, "runs/x/config.json")
+        from_dict(RunConfig, data, "runs/x/config.json")
     assert words in caught.value.message and "runs/x/config.json" in caught.value.message
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainingConfig)])
 def test_a_missing_value_is_named(name):
-    data = to_json(RUN)
+    data = to_dict(RUN)
     del data["training"][name]
     with pytest.raises(RunError, match=f"'{name}' is missing"):
-        from_json(RunConfig, data, "config.json")
+        from_dict(RunConfig, data, "config.json")
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "flag"),
+    ("kind", "settings", "words"),
     [
-        (Wishes, {"dropout": 1.0}, "--dropout"),
-        (Wishes, {"learning_rate": math.inf}, "--learning-rate"),
-        (Wishes, {"validation": -0.1}, "--validation"),
-        (SamplingConfig, {"top_p": 0.0}, "--top-p"),
-        (SamplingConfig, {"temperature": -1.0}, "--temperature"),
-        (SamplingConfig, {"length": -1}, "--length"),
-        (SamplingConfig, {"top_p": math.nan}, "--top-p"),
-        (SamplingConfig, {"top_p": 1.0001}, "--top-p"),
-        (SamplingConfig, {"top_k": -1}, "--top-k"),
-        (Wishes, {"layers": 65}, "--layers"),
-        (Wishes, {"seed": 2**32}, "--seed"),
-        (Wishes, {"minutes": 0.0}, "--minutes"),
-        (Wishes, {"steps": 0}, "--steps"),
-        (Wishes, {"sequence_length": 0}, "--sequence-length"),
+        (TrainOptions, {"dropout": 1.0}, "dropout is"),
+        (TrainOptions, {"learning_rate": math.inf}, "learning_rate is"),
+        (TrainOptions, {"validation": -0.1}, "validation is"),
+        (SampleOptions, {"top_p": 0.0}, "top_p is"),
+        (SampleOptions, {"temperature": -1.0}, "temperature is"),
+        (SampleOptions, {"length": -1}, "length is"),
+        (SampleOptions, {"top_p": math.nan}, "top_p is"),
+        (SampleOptions, {"top_p": 1.0001}, "top_p is"),
+        (SampleOptions, {"top_k": -1}, "top_k is"),
+        (TrainOptions, {"layers": 65}, "layers is"),
+        (TrainOptions, {"seed": 2**32}, "seed is"),
+        (TrainOptions, {"minutes": 0.0}, "minutes is"),
+        (TrainOptions, {"steps": 0}, "steps is"),
+        (TrainOptions, {"sequence_length": 0}, "sequence_length is"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_by_its_flag(kind, settings, flag):
-    with pytest.raises(ConfigError, match=flag):
+def test_a_setting_out_of_range_is_refused_by_its_name(kind, settings, words):
+    with pytest.raises(ConfigError, match=words):
         kind(**settings)
 
 
 @pytest.mark.parametrize("edge", [{"dropout": 0.0}, {"validation": 0.0}, {"seed": 2**32 - 1}, {"sample_every": 0}])
 def test_the_edges_of_a_range_belong_to_it(edge):
-    assert dataclasses.asdict(Wishes(**edge)).items() >= edge.items()
+    assert dataclasses.asdict(TrainOptions(**edge)).items() >= edge.items()
 
 
 def test_settings_cannot_be_changed_behind_the_checks():
@@ -115,9 +122,9 @@ def test_settings_cannot_be_changed_behind_the_checks():
 @pytest.mark.parametrize("data", [None, [], "text", 3, math.nan])
 def test_json_that_is_no_object_is_refused_by_its_file(data):
     with pytest.raises(RunError, match=r"config\.json should hold a JSON object"):
-        from_json(RunConfig, data, "config.json")
+        from_dict(RunConfig, data, "config.json")
 
 
 def test_two_budgets_contradict_each_other():
-    with pytest.raises(ConfigError, match="--epochs and --minutes"):
-        Wishes(epochs=1, minutes=1)
+    with pytest.raises(ConfigError, match="epochs and minutes"):
+        TrainOptions(epochs=1, minutes=1)

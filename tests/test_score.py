@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.score import Score, Tally
+from charlstm.evaluation.tally import Tally
+from charlstm.score import Score
 
 
 @given(st.floats(0.01, 20), st.integers(1, 10**6), st.integers(1, 4))
@@ -45,7 +46,7 @@ def test_sums_and_standard_error_are_those_of_the_formula_however_blocks_arrive(
     loss = sum(nats) / sum(characters)
     squares = sum((x - loss * n) ** 2 for n, x in zip(characters, nats, strict=True))
     error = math.sqrt(squares / (len(blocks) - 1) * len(blocks)) / sum(characters)
-    assert (score.characters, score.size, tally.characters) == (sum(characters), 11, sum(characters))
+    assert (score.characters, score.utf8_bytes, tally.characters) == (sum(characters), 11, sum(characters))
     assert score.loss == pytest.approx(loss)
     # The sums of squares cancel where all blocks are alike: seven digits of the loss is what is left.
     assert score.standard_error == pytest.approx(error, rel=1e-6, abs=1e-6 * loss)

@@ -1,4 +1,4 @@
-"""The commands: options -> config -> one call -> display. No mathematics; JAX is imported only by what needs it."""
+"""The commands: options -> one call of the library -> display. No mathematics; JAX is loaded only by what needs it."""
 
 import io
 import sys
@@ -16,13 +16,15 @@ from charlstm.cli.train import train
 from charlstm.errors import CharLSTMError
 
 app = typer.Typer(
-    help="Train a character-level LSTM on any text, let it write, and measure how well it predicts.",
+    help="Train a character-level LSTM on any text, sample from it, and measure how well it predicts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sample, evaluate, plot, benchmark, corpora):
-    app.command()(command)
+_PANELS = {"Main commands": (train, sample, evaluate), "More": (plot, benchmark, corpora)}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _show_version(wanted: bool) -> None:

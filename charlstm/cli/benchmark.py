@@ -1,11 +1,11 @@
-"""`charlstm benchmark`: how fast this machine is, and what `train` would make of it."""
+"""`charlstm benchmark`."""
 
 from typing import Annotated
 
 import typer
 
-from charlstm.config import Wishes
 from charlstm.errors import ConfigError
+from charlstm.options import TrainOptions
 
 _SIZES = (128, 256, 512, 1024)
 
@@ -13,24 +13,27 @@ _SIZES = (128, 256, 512, 1024)
 def benchmark(
     seconds: Annotated[float, typer.Option(help="About how long to measure.")] = 60.0,
 ) -> None:
-    """Measure the speed of training and drawing on this machine, and tell what `train` would choose."""
+    """Measure the speed of training and sampling on this machine, and what `train` would choose."""
     if not 0 < seconds <= 86_400:
         raise ConfigError(f"--seconds is {seconds:g}, but must be above 0, up to 86400")
-    from charlstm.runtime.setup import processor, set_up_jax, versions
+    from charlstm.runtime.processor import processor
+    from charlstm.runtime.setup import set_up_jax, versions
 
     set_up_jax()
     import jax
 
     from charlstm import benchmark
-    from charlstm.display import bars, console, tables
-    from charlstm.training import plan
+    from charlstm.display import console, tables
+    from charlstm.display.bars import Bars
+    from charlstm.training.plan import resolve
 
     devices = jax.local_device_count()
     console.result(f"{processor()}, {console.count(devices, 'device')}")
     console.result(", ".join(f"{name} {version}" for name, version in versions().items()))
-    with bars.busy("measuring ..."):
+    with Bars() as bars:
+        bars("measuring")
         rows = list(benchmark.measure(_SIZES, devices, seconds))
     tables.show_speeds(rows, devices)
     for minutes in (1, 5, 60):
-        fit = plan.fit(Wishes(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
-        console.result(f"a megabyte and {console.count(minutes, 'minute')}: {fit.notes[-1]}")
+        plan = resolve(TrainOptions(minutes=minutes), benchmark.CHARACTERS, benchmark.VOCABULARY, devices)
+        console.result(f"a megabyte and {console.count(minutes, 'minute')}: {plan.notes[-1]}")

@@ -1,4 +1,4 @@
-"""`charlstm corpora`: what can be trained on by name."""
+"""`charlstm corpora`."""
 
 
 def corpora() -> None:

@@ -1,19 +1,63 @@
-"""What the options of several commands have in common."""
+"""What the options of several commands have in common, and how fields of an options class become flags."""
 
-from typing import Any
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+
+from charlstm.options import Option, options_in
 
 RUN_HELP = "A run, or a weights file."
 NEWEST = "the newest run in runs/"
 TEXT_HELP = "Files, folders, named corpora (see `charlstm corpora`) or - for standard input; together one corpus."
-FITTED = "fitted to text, time and machine"
 
 
-def panel(name: str):
-    """A function that makes an option of the help panel `name`; `default` says in words what None stands for."""
+def options_of(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for each option of `kind`; their values come as the dict `chosen`.
 
-    def option(help_text: str, *flags: str, default: str | None = None) -> Any:
-        return typer.Option(*flags, help=help_text, rich_help_panel=name, show_default=default or True)
+    The command's own parameters stand first where they are arguments, and last where they are options.
+    """
+    about = options_in(kind)
 
-    return option
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            command(chosen={name: values.pop(name) for name in about}, **values)
+
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "chosen"]
+        flags = [_parameter(field, about[field.name]) for field in dataclasses.fields(kind) if field.name in about]
+        first = [each for each in own if not _is_option(each)]
+        parameters = [*first, *flags, *filter(_is_option, own)]
+        keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        del run.__wrapped__  # Typer would look at the command's own parameters
+        return run
+
+    return decorate
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    return any(isinstance(each, typer.models.OptionInfo) for each in typing.get_args(parameter.annotation))
+
+
+def _parameter(field: dataclasses.Field, about: Option) -> inspect.Parameter:
+    """A field as Typer wants to see it."""
+    text = f"{about.help.removesuffix('.')} ({about.bounds.words})." if about.bounds else about.help
+    unset = None if field.default is not None else about.unset
+    info = typer.Option(help=text, rich_help_panel=about.group or None, show_default=unset or field.default is not None)
+    annotation = Annotated[_for_typer(field.type), info]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
+
+
+def _for_typer(hint: Any) -> Any:
+    """A path may be a string in Python; Typer knows no such unions, and a flag's value is a path then."""
+    if isinstance(hint, types.UnionType) and Path in typing.get_args(hint):
+        return Path | None
+    return hint

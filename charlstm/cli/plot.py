@@ -1,4 +1,4 @@
-"""`charlstm plot`: learning curves as a picture."""
+"""`charlstm plot`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ def plot(
         "learning.png"
     ),
 ) -> None:
-    """Draw the learning curves of runs. Needs the extra `plots`."""
+    """Plot the learning curves of runs. Needs the extra `plots`."""
     from charlstm.display.console import result
-    from charlstm.errors import RunError
     from charlstm.display.plots import learning_curves
+    from charlstm.errors import RunError
     from charlstm.runs.folder import newest_run, open_run
 
     reports = {str(path): list(open_run(path).read_metrics()) for path in runs or [newest_run()]}

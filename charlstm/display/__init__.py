@@ -1,1 +1,10 @@
-"""Everything that people see: results on stdout, all else on stderr; what a model wrote never meets Rich markup."""
+"""What people see: results on stdout, all else on stderr; what a model wrote never meets Rich markup. No JAX.
+
+console      the two streams, errors and notes, and how figures are written
+tables       results
+bars         progress of what takes its time
+watcher      a run while it trains: live view, plain lines or JSON
+advice       what the curves of a finished run say
+plots        learning curves as pictures
+tensorboard  event files
+"""

@@ -1,47 +1,37 @@
 """Bars and spinners for what takes its time; silent where stderr is no terminal."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from charlstm.display.console import err
 
 
-@contextmanager
-def busy(text: str) -> Iterator[None]:
-    """A spinner."""
-    if err.is_terminal:
-        with err.status(text):
-            yield
-    else:
-        yield
+class Bars:
+    """Shows what is being done and how far it is, one line at a time: a bar, or a spinner if the end is not known.
 
+    It is called as `bars(what, done, total)`, and vanishes when its block ends.
+    """
 
-@contextmanager
-def scoring_bar(what: str, characters: int) -> Iterator[Callable[[int], None]]:
-    """A function to tell how many characters are scored."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(what, total=characters)
-        yield lambda done: bar.update(task, completed=done)
+    def __init__(self, enabled: bool = True) -> None:
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(), console=err, transient=True, disable=not (enabled and err.is_terminal),
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=None, visible=False)
+        self._what = ""
 
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
 
-@contextmanager
-def download_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A function to tell of bytes that came: `tell(name, done, total)`."""
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        tasks = {}
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-        def tell(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(f"fetching {name}", total=total)
-            bar.update(tasks[name], completed=done)
+    def close(self) -> None:
+        """Clear the line; a second time does nothing."""
+        self._progress.stop()
 
-        yield tell
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
+        if what != self._what:
+            self._what = what
+            self._progress.reset(self._task, total=total or None, description=what, visible=True)
+        self._progress.update(self._task, completed=done, total=total or None)

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
-from charlstm.errors import CharLSTMError, StorageError
+from charlstm.errors import CharLSTMError, StorageError, worded
 from charlstm.files import storage_errors
 
 
@@ -31,22 +31,30 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
     out.width = 200  # no terminal bounds it, so a row is a line
 
 
+def as_flag(name: str, value: str | None) -> str:
+    """A setting as it is written on the command line."""
+    flag = f"--{name.replace('_', '-')}"
+    if value is None:
+        return flag
+    return f"`{flag}`" if value == "True" else f"`{flag} {shlex.quote(value)}`"
+
+
 def show_error(error: CharLSTMError) -> None:
     """One red sentence, and the way out below it."""
-    err.print(f"[bold red]error:[/] {escape(error.message)}")
-    if error.hint:
-        err.print(f"[dim]hint:[/] {escape(error.hint)}")
+    err.print(f"[bold red]error:[/] {escape(worded(error.raw_message, as_flag))}")
+    if error.raw_hint:
+        err.print(f"[dim]hint:[/] {escape(worded(error.raw_hint, as_flag))}")
 
 
 def note(text: str, wrap: bool = True) -> None:
-    """A remark on stderr; wrapped between words on a terminal, but for commands to copy."""
-    err.print(escape(text), soft_wrap=not (wrap and err.is_terminal))
+    """A remark on stderr; settings are worded as flags. It is wrapped on a terminal, but for commands to copy."""
+    err.print(escape(worded(text, as_flag)), soft_wrap=not (wrap and err.is_terminal))
 
 
 def result(text: str, wrap: bool = True) -> None:
     """A line of the result, on stdout; wrapped like a note."""
     with _to_stdout():
-        out.print(escape(text), soft_wrap=not (wrap and out.is_terminal))
+        out.print(escape(worded(text, as_flag)), soft_wrap=not (wrap and out.is_terminal))
 
 
 def show(renderable: RenderableType = "") -> None:

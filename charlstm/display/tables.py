@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from charlstm.display.console import result, show
+from charlstm.score import Evaluation, Score
 from charlstm.text.catalogue import NamedCorpus
-from charlstm.score import Score
 
 if TYPE_CHECKING:
     from charlstm.benchmark import Row
 
 
-def show_score(score: Score, what: str, skipped: int) -> None:
+def show_score(score: Evaluation) -> None:
     """The figures of an evaluation."""
     table = Table.grid(padding=(0, 2))
     error = "" if math.isnan(score.standard_error) else f", standard error {score.standard_error:.4f}"
@@ -21,8 +21,8 @@ def show_score(score: Score, what: str, skipped: int) -> None:
     table.add_row("perplexity", f"{score.perplexity:.4f}", "")
     table.add_row("", f"{score.bits_per_character:.4f}", "bits per character")
     table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
-    left_out = f", {skipped:,} skipped" if skipped else ""
-    table.add_row("characters", f"{score.characters:,}", f"scored of {what}{left_out}")
+    left_out = f", {score.skipped:,} skipped" if score.skipped else ""
+    table.add_row("characters", f"{score.characters:,}", f"scored of {score.text}{left_out}")
     show(table)
 
 
@@ -36,10 +36,10 @@ def show_comparison(scores: dict[str, Score]) -> None:
         table.add_row(name, f"{score.loss:.4f}", f"{score.perplexity:.3f}", f"{score.bits_per_character:.4f}")
     show()
     show(table)
-    most = max(score.characters for score in scores.values())
+    longest = max(score.characters for score in scores.values())
     for name, score in scores.items():
-        if score.characters < most:
-            result(f"({name}: of the first {score.characters:,} of {most:,} characters)")
+        if score.characters < longest:
+            result(f"({name}: of the first {score.characters:,} of {longest:,} characters)")
 
 
 def show_speeds(rows: "list[Row]", devices: int) -> None:
@@ -47,7 +47,7 @@ def show_speeds(rows: "list[Row]", devices: int) -> None:
     table = Table(
         box=None, pad_edge=False, title=f"one layer, {devices} devices, characters per second", title_justify="left"
     )
-    for heading in ("units", "precision", "training", "of peak", "drawing"):
+    for heading in ("units", "precision", "training", "of peak", "sampling"):
         table.add_column(heading, justify="left" if heading == "precision" else "right")
     for row in rows:
         figures = f"{row.training:,.0f}", f"{row.share_of_peak:.0%}", f"{row.sampling:,.0f}"
@@ -58,11 +58,11 @@ def show_speeds(rows: "list[Row]", devices: int) -> None:
 def show_corpora(corpora: list[NamedCorpus]) -> None:
     """The named corpora."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "bytes", "licence", "at hand", "what it is"):
+    for heading in ("name", "bytes", "licence", "downloaded", "what it is"):
         table.add_column(
             heading, justify="right" if heading == "bytes" else "left", no_wrap=heading in ("name", "bytes")
         )
     for corpus in corpora:
-        at_hand = "yes" if corpus.at_hand else f"no, {corpus.download_size:,} bytes to fetch"
-        table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, at_hand, corpus.about)
+        downloaded = "yes" if corpus.downloaded else f"no, {corpus.download_size:,} bytes"
+        table.add_row(corpus.name, f"{corpus.bytes():,}", corpus.licence, downloaded, corpus.about)
     show(table)

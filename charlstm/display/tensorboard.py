@@ -1,15 +1,15 @@
-"""Reports and passages for TensorBoard; importing this without tensorboardX is a `ConfigError`."""
+"""Reports and samples for TensorBoard; importing this without tensorboardX is a `ConfigError`."""
 
 from pathlib import Path
 
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, setting
 from charlstm.events import Report
 
 try:
     from tensorboardX import SummaryWriter
 except ImportError as error:
     hint = "install it with `pip install 'charlstm[tensorboard]'`"
-    raise ConfigError("--tensorboard needs tensorboardX", hint) from error
+    raise ConfigError(f"{setting('tensorboard')} needs tensorboardX", hint) from error
 
 
 class Board:
@@ -31,9 +31,9 @@ class Board:
             if value is not None:
                 self._writer.add_scalar(name, value, report.step)
 
-    def passage(self, step: int, text: str) -> None:
-        """Add what the model wrote, as it stands."""
-        self._writer.add_text("passage", "    " + text.replace("\n", "\n    "), step)
+    def sample(self, step: int, text: str) -> None:
+        """Add a sample, as it stands."""
+        self._writer.add_text("sample", "    " + text.replace("\n", "\n    "), step)
 
     def close(self) -> None:
         """Write out what is left."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -13,30 +12,32 @@ from rich.table import Column
 from rich.text import Text
 
 from charlstm import events
-from charlstm.config import RunConfig
-from charlstm.display.console import command, count, duration, err, nats, note, result, write_json
+from charlstm.config import to_dict
+from charlstm.display.bars import Bars
+from charlstm.display.console import as_flag, command, count, duration, err, nats, note, result, write_json
+from charlstm.errors import worded
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def describe_run(config: RunConfig, parameters: int, path: Path, notes: list[str]) -> None:
+def _describe(event: events.Started) -> None:
     """What is about to happen, in three lines."""
-    model, training = config.model, config.training
+    config, model, training = event.config, event.config.model, event.config.training
     budget = count(training.steps, "step")
     if training.minutes:
         budget = f"{count(training.minutes, 'minute')}, at most {budget},"
     rare = f" ({model.rare:,} of them rare)" if model.rare else ""
     note(
-        f"{path}: {config.corpus.characters:,} characters, {model.vocabulary_size:,} different ones{rare}, "
+        f"{event.run}: {config.corpus.characters:,} characters, {model.vocabulary_size:,} distinct{rare}, "
         f"{training.validation:.0%} of them for validation"
     )
     note(
-        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {parameters:,} parameters, "
+        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {event.parameters:,} parameters, "
         f"dropout {model.dropout:g}, weight drop {model.weight_drop:g}; "
         f"{count(training.batch_size, 'stream')}, windows of {training.sequence_length}; "
         f"{budget} in {training.precision}"
     )
-    for each in notes:
+    for each in event.notes:
         note(each)
 
 
@@ -47,23 +48,41 @@ def _is_live(as_json: bool, quiet: bool) -> bool:
 class Watcher:
     """Renders the events of a run: JSON lines, nothing, a live view, or a plain line for each report."""
 
-    def __init__(self, path: Path, as_json: bool, quiet: bool) -> None:
-        self.path, self.as_json, self.quiet = path, as_json, quiet
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.as_json, self.quiet = as_json, quiet
+        self.started: events.Started | None = None
+        self.finished: events.Finished | None = None
+        self.bars = Bars(enabled=not as_json)
         self.live = _LiveView() if _is_live(as_json, quiet) else None
 
     def __enter__(self) -> "Watcher":
-        if self.live:
-            self.live.start()
+        self.bars.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.bars.close()
         if self.live:
             self.live.stop()
 
     def show(self, event: events.Event) -> None:
-        """Render one event; a model's passage comes through `passage`."""
+        """Render one event; what the model writes when a sample is due comes through `sample`."""
+        match event:
+            case events.Preparing():
+                self.bars(event.what, event.done, event.total)
+                return
+            case events.Started():
+                self.started = event
+                self.bars.close()
+                if not self.as_json and not self.quiet:
+                    _describe(event)
+            case events.Compiling() if self.live:
+                self.live.start()
+            case events.Finished():
+                self.finished = event
+            case _:
+                pass
         if self.as_json:
-            if isinstance(event, events.Report | events.Saved | events.Finished):
+            if isinstance(event, events.Started | events.Report | events.Saved | events.Finished):
                 write_json({"event": type(event).__name__.lower(), **_plain(event)})
         elif self.live:
             self.live.show(event)
@@ -73,23 +92,24 @@ class Watcher:
             if isinstance(event, events.Report):
                 note(_report_line(event))
 
-    def passage(self, step: int, text: str) -> None:
-        """What the model wrote after `step` steps."""
+    def sample(self, step: int, text: str) -> None:
+        """What the model writes after `step` steps."""
         if self.as_json:
             write_json({"event": "sample", "step": step, "text": text})
         elif self.live:
-            self.live.passage(step, text)
+            self.live.sample(step, text)
         elif not self.quiet:
             note(f"--- step {step:,} ---\n{text.strip()}\n---")
 
-    def finish(self, event: events.Finished, advice: str = "") -> None:
+    def finish(self, advice: str = "") -> None:
         """The last word: what came out, and the commands that the user will want next."""
-        if self.as_json:
+        event, path = self.finished, self.started and self.started.run
+        if self.as_json or not event or not path:
             return
         stopped = event.reason == "stopped"
         if stopped:
-            err.print(f"[bold]stopped[/] after step {event.step:,}; go on with")
-            note(f"  {command('train', '--run', self.path, '--resume')}", wrap=False)
+            err.print(f"[bold]stopped[/] after step {event.step:,}; continue with")
+            note(f"  {command('train', '--run', path, '--resume')}", wrap=False)
             return
         if event.reason == "patience":
             note(f"no better validation since step {event.best_step:,}: stopped at step {event.step:,}")
@@ -107,15 +127,18 @@ class Watcher:
             if advice:
                 result(advice)
             result("next:")
-            result(f"  {command('sample', self.path)}", wrap=False)
+            result(f"  {command('sample', path)}", wrap=False)
             if event.best:
-                result(f"  {command('evaluate', self.path)}", wrap=False)
+                result(f"  {command('evaluate', path)}", wrap=False)
 
 
 def _plain(event: Any) -> dict[str, Any]:
+    if isinstance(event, events.Started):
+        notes = [worded(each, as_flag) for each in event.notes]
+        return {"run": str(event.run), "config": to_dict(event.config), "parameters": event.parameters, "notes": notes}
     plain = dataclasses.asdict(event)
     if isinstance(event, events.Finished):
-        plain["best"] = event.best and event.best.to_json()
+        plain["best"] = event.best and event.best.to_dict()
     return plain
 
 
@@ -152,7 +175,7 @@ class _TimeLeft(ProgressColumn):
 
 
 class _LiveView:
-    """A bar, the figures, the curve of the loss and what the model wrote last."""
+    """A bar, the figures, the curve of the loss and the last sample."""
 
     def __init__(self) -> None:
         self.bar = Progress(
@@ -170,6 +193,8 @@ class _LiveView:
         self.live.start()
 
     def stop(self) -> None:
+        if not self.live.is_started:
+            return
         self.live.stop()
         if self.report:
             note(_report_line(self.report))
@@ -187,7 +212,7 @@ class _LiveView:
             if event.validation_loss is not None:
                 self.validation.append(event.validation_loss)
 
-    def passage(self, step: int, text: str) -> None:
+    def sample(self, step: int, text: str) -> None:
         self.text, self.text_step = text, step
 
     def _figures(self, report: events.Report, width: int) -> Text:
@@ -215,6 +240,6 @@ class _LiveView:
         if self.text:
             lines = [line[: err.width - 4] for line in self.text.strip("\n").splitlines()]
             height = max(3, err.height - 7)
-            parts.append(Padding(Text(f"the model after {count(self.text_step, 'step')}:", style="dim"), (1, 0, 0, 2)))
+            parts.append(Padding(Text(f"sample after {count(self.text_step, 'step')}:", style="dim"), (1, 0, 0, 2)))
             parts.append(Padding(Text("\n".join(lines[:height]), style="italic", no_wrap=True), (0, 0, 0, 2)))
         return Group(*parts)

@@ -6,8 +6,8 @@ of k - 1 symbols, w the symbol after it, h' the context without its first symbol
     p_k(w | h) = (max(c(hw) - D, 0) + D N(h.) p_{k-1}(w | h')) / c(h.)      p_k = p_{k-1} where c(h.) = 0
     p_0(w)     = 1 / V
 
-where N(h.) is how many different symbols have followed h, and c(h.) is the sum of c(hw) over w. In the highest order
-c(hw) counts how often hw occurred, in those below it how many different symbols it occurred after.
+where N(h.) is how many distinct symbols have followed h, and c(h.) is the sum of c(hw) over w. In the highest order
+c(hw) counts how often hw occurred, in those below it how many distinct symbols it occurred after.
 
 Nothing here loops over characters. "How many ... so far" is a running sum within a group of equal n-grams, so places
 are sorted by their n-grams, and one more symbol to the left is one more pass of a radix sort. Time and memory are
@@ -22,15 +22,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlstm.score import Score, Tally
+from charlstm.evaluation.tally import Tally
+from charlstm.score import Score
 from charlstm.text.vocabulary import Vocabulary
 
 # On tiny Shakespeare 1.522 nats, adaptive 1.413: within 0.001 of the best of orders 5 to 8, discounts 0.5 to 0.95.
 ORDER = 7  # symbols of the longest n-gram: six of context
 DISCOUNT = 0.91
-MOST_TRAINING = 20_000_000  # characters of the training part, its last ones, that are counted ...
-MOST_XZ_TRAINING = 2_000_000  # ... and that xz reads, twice and slowly
-MOST_SCORED = 10_000_000
+MAX_TRAINING = 20_000_000  # characters of the training part, its last ones, that are counted ...
+MAX_XZ_TRAINING = 2_000_000  # ... and that xz reads, twice and slowly
+MAX_SCORED = 10_000_000
 _PLACE = np.int32  # enough for places, and so for counts, of rings of two billion symbols
 _BLOCK = 512  # characters whose nats are added up before the standard error is taken
 
@@ -47,7 +48,7 @@ def baselines(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary)
     Of a long training part only the last 20 million characters are read, by xz the last 2 million; of a text longer
     than 10 million characters only so many are scored, as the scores themselves say.
     """
-    training_ids, ids = np.asarray(training_ids[-MOST_TRAINING:]), np.asarray(ids[: MOST_SCORED + 1])
+    training_ids, ids = np.asarray(training_ids[-MAX_TRAINING:]), np.asarray(ids[: MAX_SCORED + 1])
     V, targets = len(vocabulary), ids[1:]
     frequency = (np.bincount(training_ids, minlength=V) + 1) / (len(training_ids) + V)
     nats = {
@@ -57,13 +58,13 @@ def baselines(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary)
         f"adaptive {ORDER}-gram": kneser_ney(training_ids, ids, V, adaptive=True),
     }
     scores = {name: _score(each, vocabulary.byte_lengths[targets]) for name, each in nats.items()}
-    return scores | {"xz": _score_xz(training_ids[-MOST_XZ_TRAINING:], ids, vocabulary)}
+    return scores | {"xz": _score_xz(training_ids[-MAX_XZ_TRAINING:], ids, vocabulary)}
 
 
-def _score(nats: np.ndarray, sizes: np.ndarray) -> Score:
-    """The score of characters that cost `nats` and take `sizes` bytes, `[M - 1]` each."""
+def _score(nats: np.ndarray, utf8_bytes: np.ndarray) -> Score:
+    """The score of characters that cost `nats` and take `utf8_bytes`, `[M - 1]` each."""
     tally, starts = Tally(), np.arange(0, len(nats), _BLOCK)
-    tally.add(np.add.reduceat(nats, starts), np.diff(starts, append=len(nats)), int(sizes.sum()))
+    tally.add(np.add.reduceat(nats, starts), np.diff(starts, append=len(nats)), int(utf8_bytes.sum()))
     return tally.score()
 
 

@@ -10,7 +10,7 @@ weights, which are never touched. No character is scored with weights that have 
 T: characters of a segment.  K: segments in one dispatch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -20,10 +20,14 @@ import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig
-from charlstm.evaluation.static import Tell
-from charlstm.model.network import cross_entropy, define, zero_states
-from charlstm.score import Score, Tally
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.evaluation.static import OnScored
+from charlstm.evaluation.tally import Tally
+from charlstm.model.loss import cross_entropy
+from charlstm.model.network import zero_states
+from charlstm.model.parameters import abstract_model
+from charlstm.runs.weights import Weights
+from charlstm.score import Score
+from charlstm.text.batches import masked_pairs
 
 SEGMENT = 20  # T
 _DISPATCH = 32  # K
@@ -45,90 +49,89 @@ class Rule:
 class Adapter:
     """Saved weights, and for each of them 1 / (sqrt(ms) + epsilon): what its gradient is multiplied with."""
 
-    model: ModelConfig
-    saved: nnx.State
+    saved: Weights
     scale: nnx.State
 
     @classmethod
-    def measured(cls, model: ModelConfig, params: nnx.State, training_ids: np.ndarray) -> "Adapter":
+    def measured(cls, weights: Weights, training_ids: np.ndarray) -> "Adapter":
         """With the mean squared gradient over segments of the training part, ahead of those that `tune` reads."""
         ids = training_ids[:-_TRIAL] if len(training_ids) > 2 * _TRIAL else training_ids
-        measure, _ = _make_programs(model)
-        states, squares, segments = zero_states(model, 1), jax.tree.map(jnp.zeros_like, params), 0
-        for inputs, targets, counts in _segments(ids[-_STATISTICS:]):
-            states, squares = measure(params, states, squares, inputs, targets, counts)
-            segments += int(counts.any(1).sum())
+        params = weights.params
+        measure, _ = _make_programs(weights.model.for_inference())
+        states, squares, segments = zero_states(weights.model, 1), jax.tree.map(jnp.zeros_like, params), 0
+        for inputs, targets, mask in _segments(ids[-_STATISTICS:]):
+            states, squares = measure(params, states, squares, inputs, targets, mask)
+            segments += int(mask.any(1).sum())
         roots = jax.tree.map(lambda square: jnp.sqrt(square / segments), squares)
         leaves = jax.tree.leaves(roots)
         # A weight that hardly ever moved (of a character seldom met) must not jump at its first gradient.
         epsilon = sum(leaf.sum() for leaf in leaves) / sum(leaf.size for leaf in leaves)
-        return cls(model, params, jax.tree.map(lambda root: 1 / (root + epsilon), roots))
+        return cls(weights, jax.tree.map(lambda root: 1 / (root + epsilon), roots))
 
-    def evaluate(
-        self, ids: np.ndarray, vocabulary: Vocabulary, rule: Rule, tell: Tell = lambda characters: None
-    ) -> Score:
+    def score_text(self, ids: np.ndarray, rule: Rule, on_scored: OnScored = lambda characters: None) -> Score:
         """Score every character of `ids` `[N]` but the first, in one stream, learning from each segment."""
-        _, adapt = _make_programs(self.model)
-        params, states, tally = self.saved, zero_states(self.model, 1), Tally()
-        for inputs, targets, counts in _segments(ids):
+        model, saved = self.saved.model, self.saved.params
+        _, adapt = _make_programs(model.for_inference())
+        params, states, tally = saved, zero_states(model, 1), Tally()
+        for inputs, targets, mask in _segments(ids):
             params, states, nats = adapt(
-                self.saved, self.scale, params, states, inputs, targets, counts, rule.rate, rule.decay
+                saved, self.scale, params, states, inputs, targets, mask, rule.rate, rule.decay
             )
-            size = int(vocabulary.byte_lengths[targets[counts > 0]].sum())
-            tally.add(np.asarray(nats), counts.sum(1), size)
-            tell(tally.characters)
+            utf8_bytes = int(self.saved.vocabulary.byte_lengths[targets[mask > 0]].sum())
+            tally.add(np.asarray(nats), mask.sum(1), utf8_bytes)
+            on_scored(tally.characters)
         return tally.score()
 
-    def tune(self, training_ids: np.ndarray, vocabulary: Vocabulary) -> Rule:
+    def tune(
+        self, training_ids: np.ndarray, rates: Sequence[float] = _RATES, decays: Sequence[float] = _DECAYS
+    ) -> Rule:
         """The rule that reads the end of the training part best: first the rate is chosen, then the decay."""
         ids = training_ids[-_TRIAL:]
 
         def loss(rule: Rule) -> float:
-            return self.evaluate(ids, vocabulary, rule).loss
+            return self.score_text(ids, rule).loss
 
-        rate = min(_RATES, key=lambda rate: loss(Rule(rate, 0.0)))
-        return min((Rule(rate, decay) for decay in _DECAYS), key=loss)
+        rate = min(rates, key=lambda rate: loss(Rule(rate, 0.0)))
+        return min((Rule(rate, decay) for decay in decays), key=loss)
 
 
 def _segments(ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Inputs, targets and what counts (1 or 0) of `ids`, in order, `[K, T]` each."""
+    """Inputs, targets and mask of `ids`, in order, `[K, T]` each."""
     pairs, at_once = len(ids) - 1, _DISPATCH * SEGMENT
     for first in range(0, pairs, at_once):
-        places = first + np.arange(at_once).reshape(_DISPATCH, SEGMENT)
-        counts = (places < pairs).astype(np.float32)
-        places = np.minimum(places, pairs - 1)
-        yield ids[places], ids[places + 1], counts
+        positions = first + np.arange(at_once).reshape(_DISPATCH, SEGMENT)
+        yield masked_pairs(ids, positions, np.ones_like(positions, bool))
 
 
 @lru_cache(maxsize=2)
 def _make_programs(model: ModelConfig):
     """Compile-ready `measure`, which adds up squared gradients, and `adapt`, which learns; both read `[K, T]`."""
-    definition, _ = define(model)
+    definition, _ = abstract_model(model)
 
     @partial(jax.grad, has_aux=True)
-    def gradient(params, states, inputs, targets, counts):
+    def gradient(params, states, inputs, targets, mask):
         logits, states = nnx.merge(definition, params)(inputs[:, None], states)
-        nats = (cross_entropy(logits, targets[:, None], model.rare)[:, 0] * counts).sum()
+        nats = (cross_entropy(logits, targets[:, None], model.rare)[:, 0] * mask).sum()
         return nats / SEGMENT, (nats, states)
 
     @jax.jit
-    def measure(params, states, squares, inputs, targets, counts):
+    def measure(params, states, squares, inputs, targets, mask):
         def segment(carry, at):
             states, squares = carry
             g, (_, states) = gradient(params, states, *at)
             return (states, jax.tree.map(lambda square, g: square + g * g, squares, g)), None
 
-        return jax.lax.scan(segment, (states, squares), (inputs, targets, counts))[0]
+        return jax.lax.scan(segment, (states, squares), (inputs, targets, mask))[0]
 
     @jax.jit
-    def adapt(saved, scale, params, states, inputs, targets, counts, rate, decay):
+    def adapt(saved, scale, params, states, inputs, targets, mask, rate, decay):
         def segment(carry, at):
             params, states = carry
             g, (nats, states) = gradient(params, states, *at)
             params = jax.tree.map(lambda w, g, s, w_0: w - rate * g * s + decay * (w_0 - w), params, g, scale, saved)
             return (params, states), nats
 
-        (params, states), nats = jax.lax.scan(segment, (params, states), (inputs, targets, counts))
+        (params, states), nats = jax.lax.scan(segment, (params, states), (inputs, targets, mask))
         return params, states, nats
 
     return measure, adapt

@@ -37,10 +37,10 @@ class LSTMState(NamedTuple):
         return cls(jnp.zeros((batch_size, hidden_size)), jnp.zeros((batch_size, hidden_size)))
 
 
-_LARGE = 2**18  # weights: smaller kernels are faster multiplied by one core
+_LARGE = 2**18  # weights: smaller kernels are multiplied faster by one core
 
 
-def product(x: Float[Array, "... D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "... E"]:
+def matmul(x: Float[Array, "... D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "... E"]:
     """`x @ kernel` with operands rounded to `precision` and sums in float32."""
     return jax.lax.dot_general(
         x.astype(precision),
@@ -50,13 +50,13 @@ def product(x: Float[Array, "... D"], kernel: Float[Array, "D E"], precision: DT
     )
 
 
-def step_product(x: Float[Array, "B D"], kernel: Float[Array, "D E"]) -> Float[Array, "B E"]:
+def step_matmul(x: Float[Array, "B D"], kernel: Float[Array, "D E"]) -> Float[Array, "B E"]:
     """`x @ kernel` of one time step, in the precision of the kernel."""
     if len(x) == 1 and kernel.size >= _LARGE and jax.__version_info__ >= (0, 11):
         # From then on XLA multiplies a vector with one core, but spreads a sum over all (2x512: 2,360 -> 3,650
         # characters/s; on jax 0.10 it is the other way round, 4,900 against 3,370).
         return (kernel.astype(jnp.float32) * x[0][:, None]).sum(0, keepdims=True)
-    return product(x, kernel, kernel.dtype)
+    return matmul(x, kernel, kernel.dtype)
 
 
 # --- as in the textbook -------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def step_product(x: Float[Array, "B D"], kernel: Float[Array, "D E"]) -> Float[A
 
 def lstm_step(gate_inputs: Float[Array, "B G"], recurrent_kernel: Float[Array, "H G"], state: LSTMState) -> LSTMState:
     """One time step of the equations above, the product in the precision of the kernel."""
-    from_hidden = step_product(state.hidden, recurrent_kernel)
+    from_hidden = step_matmul(state.hidden, recurrent_kernel)
     i, f, g, o = jnp.split(gate_inputs + from_hidden, 4, axis=-1)
     cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)
@@ -134,15 +134,15 @@ class _AxisOrder(NamedTuple):
         return _transposed(x.reshape(*x.shape[:-1], -1, self.streams)) if self.units_first else x
 
     def kernel(self, kernel: Float[Array, "D E"], precision: DTypeLike) -> Array:
-        """A kernel for `product`, made ready once for all time steps."""
+        """A kernel for `matmul`, made ready once for all time steps."""
         kernel = kernel.astype(precision)
         return optimization_barrier(_transposed(kernel) if self.units_first else _in_rows(kernel))
 
-    def product(self, x: Array, kernel: Array, precision: DTypeLike) -> Array:
+    def matmul(self, x: Array, kernel: Array, precision: DTypeLike) -> Array:
         """`x @ kernel` for the arrays of one time step."""
         if self.units_first:
-            return product(kernel, x.reshape(-1, self.streams), precision).reshape(-1)
-        return product(x, kernel, precision)
+            return matmul(kernel, x.reshape(-1, self.streams), precision).reshape(-1)
+        return matmul(x, kernel, precision)
 
 
 def _lstm_scan(
@@ -163,7 +163,7 @@ def _forward(gate_inputs, recurrent_kernel, state, precision, keep: bool):
 
     def step(state, inputs):
         hidden, cell = state
-        from_hidden = order.product(hidden, kernel, precision)
+        from_hidden = order.matmul(hidden, kernel, precision)
         i, f, g, o = map(jnp.add, jnp.split(inputs, 4, axis=-1), jnp.split(from_hidden, 4, axis=-1))
         i, f, g, o = optimization_barrier((_sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)))
         new_cell = optimization_barrier(f * cell + i * g)
@@ -210,7 +210,7 @@ def _backward(precision, residuals, cotangents):
             place = (t, *(0 for _ in d_gate.shape[1:]), number * d_gate.shape[-1])
             d_gates = dynamic_update_slice(d_gates, _stored(d_gate, precision)[None], place)
         now = _restored(optimization_barrier(dynamic_index_in_dim(d_gates, t, keepdims=False)))
-        return (LSTMState(order.product(now, kernel, precision), d_cell * slope.kept), d_gates), None
+        return (LSTMState(order.matmul(now, kernel, precision), d_cell * slope.kept), d_gates), None
 
     *rest, last = slopes.i.shape
     start = LSTMState(*map(order.enter, d_last)), jnp.zeros((*rest, 4 * last), slopes.i.dtype)
@@ -262,18 +262,18 @@ def _weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B
         # operand by columns, and falls back to float32 (198 instead of 360 GFLOP/s). So it is told to store the
         # transposed array.
         columns = _transposed(optimization_barrier(rows))
-    return product(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
+    return matmul(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
 
 
 def _project(x: Float[Array, "T B D"], kernel: Float[Array, "D E"], precision: DTypeLike) -> Float[Array, "T B E"]:
     """`x @ kernel` for all time steps at once, rounded to `precision` in the gradient's products too."""
-    return product(x, kernel, precision)
+    return matmul(x, kernel, precision)
 
 
-def _project_backward(precision, kept, d_outputs):
-    x, kernel = kept
-    return product(d_outputs, kernel.T, precision), _weight_gradient(x, d_outputs, precision)
+def _project_backward(precision, residuals, d_outputs):
+    x, kernel = residuals
+    return matmul(d_outputs, kernel.T, precision), _weight_gradient(x, d_outputs, precision)
 
 
 project = jax.custom_vjp(_project, nondiff_argnums=(2,))
-project.defvjp(lambda x, kernel, precision: (product(x, kernel, precision), (x, kernel)), _project_backward)
+project.defvjp(lambda x, kernel, precision: (matmul(x, kernel, precision), (x, kernel)), _project_backward)

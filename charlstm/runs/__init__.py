@@ -1,0 +1,8 @@
+"""What is on the disk. In reading order:
+
+folder       the folder of a run: names, settings, reports; needs no JAX
+tensors      safetensors with a digest; needs no JAX
+weights      parameters with the settings and the vocabulary that they belong to
+checkpoints  what resuming needs, bit for bit
+texts        the texts that a user names, and those that a run remembers
+"""

@@ -11,24 +11,24 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 STREAMS = "streams"
-LEAST_STREAMS = 4  # of a device: for fewer a second device does not pay
+MIN_STREAMS = 4  # of a device: for fewer a second device does not pay
 _SMALL = 2**18  # numbers; to copy larger arrays into one costs more than an all-reduce of their own
 
 
 def make_mesh(batch_size: int) -> Mesh:
     """As many devices as share `batch_size` streams evenly, at least four streams each."""
     devices = jax.local_devices()
-    most = min(len(devices), max(1, batch_size // LEAST_STREAMS))
-    count = next(n for n in range(most, 0, -1) if batch_size % n == 0)
+    maximum = min(len(devices), max(1, batch_size // MIN_STREAMS))
+    count = next(n for n in range(maximum, 0, -1) if batch_size % n == 0)
     return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
-def everywhere(mesh: Mesh, tree):
+def replicate(mesh: Mesh, tree):
     """Put a tree of arrays whole on every device."""
     return jax.device_put(tree, NamedSharding(mesh, P()))
 
 
-def by_stream(mesh: Mesh, tree, axis: int = 0):
+def shard_streams(mesh: Mesh, tree, axis: int = 0):
     """Spread a tree of arrays over the devices along its axis of streams."""
     # On one device a step's results come back as P(); the same from the start saves compiling the step twice.
     spec = P(*[None] * axis, STREAMS) if mesh.size > 1 else P()
@@ -40,7 +40,7 @@ def own_streams(local: int) -> Array:
     return jax.lax.axis_index(STREAMS) * local + jax.numpy.arange(local)
 
 
-def mean_over_devices(tree):
+def pmean_tree(tree):
     """Inside a sharded function: the mean of each array over all devices.
 
     An all-reduce costs a CPU about 0.07 ms for each array, so all small ones go as one (2x128 in bfloat16: +5%).

@@ -1,0 +1,5 @@
+"""Sampling: text that a model generates. In reading order:
+
+filters      logits -> the id of the next character
+generation   the jitted chunk of steps, and `generate`, a generator of text
+"""

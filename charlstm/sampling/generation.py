@@ -1,6 +1,6 @@
-"""Drawing text: filters over logits, the jitted chunk of steps, and `generate`, a generator of text.
+"""Sampling text: the jitted chunk of steps, and `generate`, a generator of text.
 
-V: vocabulary.  S: streams drawn side by side.
+V: vocabulary.  S: streams that are sampled in parallel.  C: characters of a chunk.
 """
 
 from collections.abc import Iterator
@@ -16,52 +16,15 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
-from charlstm.config import ModelConfig, SamplingConfig
-from charlstm.model.network import States, define, zero_states
-from charlstm.runtime.mesh import STREAMS, by_stream, everywhere, make_mesh, own_streams
-from charlstm.text.vocabulary import Vocabulary
+from charlstm.config import ModelConfig
+from charlstm.model.network import States, zero_states
+from charlstm.model.parameters import abstract_model
+from charlstm.runs.weights import Weights
+from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, replicate, shard_streams
+from charlstm.sampling.filters import Filters, sample_ids
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
 _PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few lengths have to be compiled
-
-
-def filter_logits(logits: Float[Array, "S V"], config: SamplingConfig) -> Float[Array, "S V"]:
-    """Scale by the temperature, keep the `top_k` likeliest and of these the smallest set that holds `top_p`.
-
-    Everything else becomes -inf; the likeliest character always stays, at 0. `top_p` is nucleus sampling (Holtzman
-    et al. 2020).
-    """
-    # From the largest down, so that no temperature, however low, overflows.
-    logits = (logits - logits.max(-1, keepdims=True)) / max(config.temperature, 1e-30)
-    if config.top_k and config.top_k < logits.shape[-1]:
-        least = jax.lax.top_k(logits, config.top_k)[0][..., -1:]
-        logits = jnp.where(logits < least, -jnp.inf, logits)
-    if config.top_p < 1:
-        descending = jnp.sort(logits, axis=-1, descending=True)
-        before = jnp.cumsum(jax.nn.softmax(descending, axis=-1), axis=-1) - jax.nn.softmax(descending, axis=-1)
-        least = jnp.where(before < config.top_p, descending, jnp.inf).min(-1, keepdims=True)
-        logits = jnp.where(logits < least, -jnp.inf, logits)
-    return logits
-
-
-def draw(uniform: Float[Array, " S"], logits: Float[Array, "S V"], config: SamplingConfig) -> Integer[Array, " S"]:
-    """The id of the next character of each stream; at temperature 0 the likeliest.
-
-    One random number in [0, 1) a stream finds its place among the summed probabilities. (Gumbel noise, as in
-    `jax.random.categorical`, takes one for each symbol: a fifth of the time of 64 streams.)
-    """
-    if config.temperature == 0:
-        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    logits = filter_logits(logits, config)
-    heights = _running_sums(jnp.exp(logits))
-    place = uniform[:, None] * heights[:, -1:]  # below the last height
-    return (heights <= place).sum(-1).astype(jnp.int32)
-
-
-def _running_sums(weights: Float[Array, "S V"]) -> Float[Array, "S V"]:
-    """`cumsum` along the vocabulary; of few symbols a product with a triangle is faster (64 streams: 133 -> 125 us)."""
-    size = weights.shape[-1]
-    return weights @ jnp.triu(jnp.ones((size, size))) if size <= 256 else jnp.cumsum(weights, axis=-1)
 
 
 def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Array, "C S"]:
@@ -74,9 +37,9 @@ def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Ar
 
 
 @lru_cache(maxsize=8)
-def make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
+def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh):
     """Compile-ready `chunk(params, table, states, logits, key, first) -> (states, logits, ids [CHUNK, S])`."""
-    definition, _ = define(model)
+    definition, _ = abstract_model(model)
     by_streams = P(STREAMS)
 
     @partial(jax.jit, donate_argnums=(2, 3))
@@ -89,14 +52,14 @@ def make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
     )
     def chunk(params, table: Array, states: States, logits: Array, key: Array, first: Array):
         network = nnx.merge(definition, params)
-        # Each stream has its own randomness: what it draws does not depend on how many others there are.
+        # Each stream has its own randomness: what is sampled does not depend on how many others there are.
         keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
         uniforms = _uniforms(keys, first + jnp.arange(CHUNK))
 
         def step(carry, uniform):
             states, logits = carry
-            ids = draw(uniform, logits, config)
+            ids = sample_ids(uniform, logits, filters)
             logits, states = network.step(ids, states, table)
             return (states, logits), ids
 
@@ -109,7 +72,7 @@ def make_chunk(model: ModelConfig, config: SamplingConfig, mesh: Mesh):
 @lru_cache(maxsize=8)
 def _make_reader(model: ModelConfig):
     """Compile-ready `read(params, ids [N], count) -> (gate table, states, logits)` after the first `count` ids."""
-    definition, _ = define(model)
+    definition, _ = abstract_model(model)
 
     @jax.jit
     def read(params, ids: Array, count: Array):
@@ -131,59 +94,65 @@ def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray) -> tuple
     """The gate table, and the states and logits after the prompt `ids` `[N]`; uniform logits after an empty one."""
     padded = np.zeros(-(-max(1, len(ids)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
     padded[: len(ids)] = ids
-    return _make_reader(model)(params, padded, len(ids))
+    return _make_reader(model.for_inference())(params, padded, len(ids))
 
 
 def generate_ids(
     model: ModelConfig,
     params: nnx.State,
     prompt: np.ndarray,
-    config: SamplingConfig,
+    length: int,
+    filters: Filters,
     seed: int,
     streams: int = 1,
     precision: DTypeLike = jnp.float32,
 ) -> Iterator[np.ndarray]:
-    """Chunks of ids `[n, S]` that follow the prompt, `config.length` in all, each stream drawn on its own.
+    """Chunks of ids `[n, S]` that follow the prompt, `length` in all, each stream sampled on its own.
 
     The next chunk is being computed while the caller uses this one. Products round their operands to `precision`:
-    many streams are faster in bfloat16 where `train --precision auto` is; a single one is not.
+    many streams are faster in bfloat16 where training is; a single one is not.
     """
     table, *after_prompt = read_prompt(model, params, prompt)
     params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
     mesh = make_mesh(streams)
-    params, table = everywhere(mesh, (params, table))
-    states, logits = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), after_prompt))
-    chunk, key = make_chunk(model, _without_length(config), mesh), jax.random.key(seed)
-    waiting: list[Array] = []
-    for first in range(0, config.length, CHUNK):
+    params, table = replicate(mesh, (params, table))
+    states, logits = shard_streams(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), after_prompt))
+    chunk, key = make_chunk(model.for_inference(), filters, mesh), jax.random.key(seed)
+    pending: list[Array] = []
+    for first in range(0, length, CHUNK):
         states, logits, ids = chunk(params, table, states, logits, key, first)
-        waiting.append(ids)
-        if len(waiting) > 1:
-            yield np.asarray(waiting.pop(0))
-    for ids in waiting:
-        yield np.asarray(ids)[: config.length % CHUNK or CHUNK]
+        pending.append(ids)
+        if len(pending) > 1:
+            yield np.asarray(pending.pop(0))
+    for ids in pending:
+        yield np.asarray(ids)[: length % CHUNK or CHUNK]
 
 
-def generate(
-    model: ModelConfig,
-    params: nnx.State,
-    vocabulary: Vocabulary,
-    prompt: str = "",
-    config: SamplingConfig | None = None,
-    seed: int = 0,
-) -> Iterator[str]:
-    """Text that follows `prompt`, in pieces; both in symbols of `vocabulary`.
+def generate(weights: Weights, prompt: str, length: int, filters: Filters, seed: int) -> Iterator[str]:
+    """Text that follows `prompt`, in pieces; both in symbols of the vocabulary.
 
     Without a prompt the model starts as after a line end or, if it knows none, after its first symbol.
 
     Raises:
         VocabularyError: the prompt has unknown characters.
     """
-    ids = vocabulary.encode(prompt or ("\n" if "\n" in vocabulary.symbols else vocabulary.symbols[0]))
-    for drawn in generate_ids(model, params, ids, config or SamplingConfig(), seed):
-        yield vocabulary.decode(drawn[:, 0])
+    ids = _prompt_ids(weights, prompt)
+    for sampled in generate_ids(weights.model, weights.params, ids, length, filters, seed):
+        yield weights.vocabulary.decode(sampled[:, 0])
 
 
-def _without_length(config: SamplingConfig) -> SamplingConfig:
-    """Settings that differ in the length alone share one compiled program."""
-    return SamplingConfig(config.temperature, config.top_k, config.top_p)
+def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
+    """The `top` most likely symbols after `prompt` with their probabilities, the most likely first.
+
+    Raises:
+        VocabularyError: the prompt has unknown characters.
+    """
+    *_, logits = read_prompt(weights.model, weights.params, _prompt_ids(weights, prompt))
+    probabilities = np.asarray(jax.nn.softmax(logits[0]))
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [(weights.vocabulary.symbols[number], float(probabilities[number])) for number in best]
+
+
+def _prompt_ids(weights: Weights, prompt: str) -> np.ndarray:
+    symbols = weights.vocabulary.symbols
+    return weights.vocabulary.encode(prompt or ("\n" if "\n" in symbols else symbols[0]))

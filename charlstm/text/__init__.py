@@ -1,0 +1,10 @@
+"""From files to ids: every byte accounted for, and memory that does not grow with the text. Nothing here needs JAX.
+
+In reading order:
+
+    reading      bytes of files -> characters
+    vocabulary   characters <-> ids
+    corpus       texts of any size as memory-mapped ids, kept in a cache
+    catalogue    corpora that have a name
+    batches      the one way to cut ids: into windows of streams
+"""

@@ -1,9 +1,9 @@
-"""B contiguous streams cut into windows of T characters; a window is a pure function of the step.
+"""How a text is cut: into windows of T characters of B contiguous streams. A window is a pure function of the step.
 
-The text is one ring of N - 1 pairs (a character, its successor). Stream b starts at pair b (N - 1) / B and every
-stream simply reads on, T pairs a step, into what its neighbour has read before: the state that is carried fits the
-text at every step, no pair is left out, and only where the ring closes does a state meet a text that does not follow
-(the pair itself is always a true one: the last character never "predicts" the first).
+For training the text is one ring of N - 1 pairs (a character, its successor). Stream b starts at pair b (N - 1) / B
+and every stream simply reads on, T pairs a step, into what its neighbour has read before: the state that is carried
+fits the text at every step, no pair is left out, and only where the ring closes does a state meet a text that does not
+follow (the pair itself is always a true one: the last character never "predicts" the first).
 
 B: streams.  T: characters of a window.  N: characters of the text.  K: steps.
 """
@@ -37,9 +37,20 @@ class Windows:
         places = (starts + np.arange(self.sequence_length)[:, None]) % pairs
         return self.ids[places], self.ids[places + 1]
 
-    def windows(self, step: int, count: int, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """The inputs and targets of `count` steps, `[room, T, B]` each; zeros after the last one."""
-        both = np.zeros((2, room, self.sequence_length, self.batch_size), self.ids.dtype)
+    def windows(self, step: int, count: int, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs and targets of `count` steps, `[max_steps, T, B]` each; zeros after the last one."""
+        both = np.zeros((2, max_steps, self.sequence_length, self.batch_size), self.ids.dtype)
         for k in range(count):
             both[:, k] = self.window(step + k)
         return both[0], both[1]
+
+
+def masked_pairs(ids: np.ndarray, positions: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Characters of `ids` `[N]` at any `positions`, their successors, and float32 `mask`: 1 where a pair counts.
+
+    Positions from N - 1 on have no successor and never count.
+    """
+    pairs = len(ids) - 1
+    mask = (mask & (positions < pairs)).astype(np.float32)
+    positions = np.minimum(positions, pairs - 1)
+    return ids[positions], ids[positions + 1], mask

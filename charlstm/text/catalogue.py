@@ -1,4 +1,4 @@
-"""Named corpora: the bundled one, two that come with every Python, and public ones fetched once and verified."""
+"""Named corpora: the bundled one, two that come with every Python, and public ones downloaded once and verified."""
 
 import hashlib
 import os
@@ -11,16 +11,14 @@ from pathlib import Path
 
 from charlstm.errors import DownloadError
 from charlstm.files import atomic_write, cache_folder, files_below
+from charlstm.options import BUNDLED, OnProgress
 
-BUNDLED = "salt-road"
 _BLOCK = 1 << 16  # bytes
-
-Progress = Callable[[str, int, int], None]  # told the corpus, how many bytes have come, and of how many
 
 
 @dataclass(frozen=True)
 class NamedCorpus:
-    """A corpus that has a name. `size` is in bytes of text; `url` is empty where nothing has to be fetched."""
+    """A corpus that has a name. `size` is in bytes of text; `url` is empty where nothing has to be downloaded."""
 
     name: str
     about: str
@@ -36,7 +34,7 @@ class NamedCorpus:
         return self.size or sum(path.stat().st_size for path in self.files())
 
     @property
-    def at_hand(self) -> bool:
+    def downloaded(self) -> bool:
         """Whether the text is on this machine already."""
         return not self.url or _place(self).exists()
 
@@ -112,27 +110,27 @@ def is_named(name: str) -> bool:
     return name in NAMED
 
 
-def locate_named(name: str, progress: Progress | None = None) -> list[Path]:
-    """The files of a named corpus, fetched first if need be.
+def locate_named(name: str, on_progress: OnProgress | None = None) -> list[Path]:
+    """The files of a named corpus, downloaded first if need be.
 
     Raises:
-        DownloadError: it could not be fetched, or what came has another size or SHA-256; nothing is kept then.
+        DownloadError: it could not be downloaded, or what came has another size or SHA-256; nothing is kept then.
     """
     corpus = NAMED[name]
     if not corpus.url:
         return corpus.files()
     place = _place(corpus)
     if not place.exists():
-        _fetch(corpus, place, progress)
+        _download_text(corpus, place, on_progress)
     return [place]
 
 
-def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
+def _download_text(corpus: NamedCorpus, place: Path, on_progress: OnProgress | None) -> None:
     import requests
 
-    packed = place.with_suffix(f".{os.getpid()}.download")  # another process may be fetching the same
+    packed = place.with_suffix(f".{os.getpid()}.download")  # another process may be downloading the same
     try:
-        _download(corpus, packed, progress)
+        _save_response(corpus, packed, on_progress)
         if corpus.url.endswith(".zip"):
             with (
                 zipfile.ZipFile(packed) as archive,
@@ -144,14 +142,14 @@ def _fetch(corpus: NamedCorpus, place: Path, progress: Progress | None) -> None:
             packed.replace(place)
     except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise DownloadError(
-            f"cannot fetch {corpus.name} from {corpus.url}: {error}",
-            "try again later, or fetch the file by hand and train on it",
+            f"cannot download {corpus.name} from {corpus.url}: {error}",
+            "try again later, or download the file yourself and train on it",
         ) from error
     finally:
         packed.unlink(missing_ok=True)
 
 
-def _download(corpus: NamedCorpus, path: Path, progress: Progress | None) -> None:
+def _save_response(corpus: NamedCorpus, path: Path, on_progress: OnProgress | None) -> None:
     """Write what the server sends to `path`. `ValueError` if it is not what was promised."""
     import requests
 
@@ -163,7 +161,7 @@ def _download(corpus: NamedCorpus, path: Path, progress: Progress | None) -> Non
             digest.update(block)
             if file.tell() > corpus.download_size:  # at once, not to fill the disk
                 raise ValueError(f"more than the {corpus.download_size:,} bytes that it should have came")
-            if progress:
-                progress(corpus.name, file.tell(), corpus.download_size)
+            if on_progress:
+                on_progress(f"downloading {corpus.name}", file.tell(), corpus.download_size)
     if digest.hexdigest() != corpus.sha256:
         raise ValueError("what came has another SHA-256")

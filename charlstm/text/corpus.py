@@ -12,16 +12,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from charlstm.config import CorpusConfig, Unit, Unknown
-from charlstm.text.catalogue import Progress, is_named, locate_named
-from charlstm.errors import CorpusError, RunError
-from charlstm.files import RUN_FILES, atomic_write, cache_folder, files_below, write_text
+from charlstm.errors import CorpusError, RunError, setting
+from charlstm.files import atomic_write, cache_folder, files_below, write_text
+from charlstm.options import OnProgress, Unit, Unknown
+from charlstm.text.catalogue import is_named, locate_named
 from charlstm.text.reading import AS_BYTES, characters, fingerprint_of, opened, read_codepoints, text_encoding
 from charlstm.text.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
 
@@ -51,14 +51,19 @@ class Corpus:
         return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
 
 
-def locate(sources: Sequence[str], unit: Unit = "character", progress: Progress | None = None) -> list[Path]:
+def locate(
+    sources: Sequence[str],
+    unit: Unit = "character",
+    on_progress: OnProgress | None = None,
+    left_out: Callable[[Path], bool] = lambda folder: False,
+) -> list[Path]:
     """The files that `sources` name: files, named corpora, folders (their texts, sorted), `-` for stdin.
 
-    In the unit "byte" every file of a folder is a text.
+    In the unit "byte" every file of a folder is a text. Folders below it that are `left_out` are not read.
 
     Raises:
         CorpusError: a source is missing or a folder holds no text.
-        DownloadError: a named corpus is not at hand and cannot be fetched.
+        DownloadError: a named corpus cannot be downloaded.
     """
     files: list[Path] = []
     for source in sources:
@@ -66,9 +71,9 @@ def locate(sources: Sequence[str], unit: Unit = "character", progress: Progress 
         if source == "-":
             files.append(_spool_stdin())
         elif _is_named(source):
-            files += locate_named(source, progress)
+            files += locate_named(source, on_progress)
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long or a folder closed
-            files += _texts_in(path, unit)
+            files += _texts_in(path, unit, left_out)
         elif os.path.exists(path):  # noqa: PTH110
             files.append(path)
         else:
@@ -141,22 +146,6 @@ def open_corpus(
     return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
 
 
-def reopen(config: CorpusConfig, vocabulary: Vocabulary) -> Corpus:
-    """The text of a run, under the run's vocabulary.
-
-    Raises:
-        CorpusError: the text is gone.
-        RunError: the text is no longer the one that the run was trained on.
-    """
-    corpus = open_corpus(locate(config.sources, config.unit), config.unit, config.encoding, vocabulary, unknown="skip")
-    if corpus.fingerprint != config.fingerprint or len(corpus) != config.characters:
-        raise RunError(
-            f"{', '.join(config.sources)} has changed since the run began",
-            "bring the old text back, or start a new run with `--init-from` this one",
-        )
-    return corpus
-
-
 def read_prompt_file(path: Path, unit: Unit = "character") -> str:
     """The whole of a UTF-8 file, kept exactly; in the unit "byte" of any file, a character for each byte.
 
@@ -215,15 +204,15 @@ def _spool_stdin() -> Path:
         spool.unlink(missing_ok=True)
 
 
-def _texts_in(folder: Path, unit: Unit) -> list[Path]:
-    """The files below `folder`, sorted, that are neither empty nor hidden nor of a run, which changes as it trains."""
+def _texts_in(folder: Path, unit: Unit, left_out: Callable[[Path], bool]) -> list[Path]:
+    """The files below `folder`, sorted, that are neither empty nor hidden nor in a folder that is `left_out`."""
     # Names of files that are still being written begin with a dot, too (files.py).
     seen = files_below(folder, lambda name: name.startswith("."))
     files = [path for path in seen if path.is_file() and path.stat().st_size]
-    runs = {place for place in {path.parent for path in files} if all((place / name).exists() for name in RUN_FILES)}
-    texts = [path for path in files if runs.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
+    closed = {place for place in {path.parent for path in files} if left_out(place)}
+    texts = [path for path in files if closed.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
     if not texts:
-        raise CorpusError(f"the folder {folder} holds no text files", "`--unit byte` reads any file")
+        raise CorpusError(f"the folder {folder} holds no text files", f"{setting('unit', 'byte')} reads any file")
     return texts
 
 

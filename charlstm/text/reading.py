@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from charlstm.errors import ConfigError, CorpusError
+from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.text.vocabulary import codepoints
 
-_BLOCK = 1 << 22  # bytes read at a time
+BLOCK_BYTES = 1 << 22  # bytes read at a time
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 
 
@@ -33,7 +33,7 @@ def blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file in pieces."""
     with opened(path) as file:
         try:
-            while block := file.read(_BLOCK):
+            while block := file.read(BLOCK_BYTES):
                 yield block
         except OSError as error:
             raise CorpusError(f"cannot read {path}: {error.strerror}") from error
@@ -61,7 +61,9 @@ def text_encoding(name: str) -> str:
         if not getattr(info, "_is_text_encoding", True):  # such as base64
             raise LookupError(name)
     except (LookupError, ValueError):
-        raise ConfigError(f"--encoding {name} is not a text encoding that Python knows", "try utf-8") from None
+        raise ConfigError(
+            f"{setting('encoding', name)} is not a text encoding that Python knows", "try utf-8"
+        ) from None
     return info.name
 
 
@@ -85,10 +87,13 @@ def _decoded(
         byte = error.object[error.start]
         raise CorpusError(
             f"{path} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
-            "name its encoding, for example `--encoding latin-1`, or train on bytes with `--unit byte`",
+            f"name its encoding, for example {setting('encoding', 'latin-1')}, "
+            f"or train on bytes with {setting('unit', 'byte')}",
         ) from error
     except UnicodeError as error:
-        raise CorpusError(f"{path} is not {encoding}: {error}", "name its encoding with `--encoding`") from error
+        raise CorpusError(
+            f"{path} is not {encoding}: {error}", f"name its encoding with {setting('encoding')}"
+        ) from error
 
 
 def read_codepoints(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
@@ -99,7 +104,7 @@ def read_codepoints(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray
             if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
                 raise CorpusError(
                     f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                    "`train --unit byte` reads any file",
+                    f"{setting('unit', 'byte')} reads any file",
                 )
             seen += len(text)
             yield codepoints(text)

@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from charlstm.config import Unit
-from charlstm.errors import RunError, VocabularyError
+from charlstm.errors import RunError, VocabularyError, setting
+from charlstm.options import Unit
 
 CODEPOINTS = 0x110000
 # Large texts have thousands of characters that hardly ever occur: other scripts, symbols, emoji. Too seldom to be
 # learned, they would be most of the head's work. So the rarest, up to a thousandth of the text, if they are many, are
 # one and the same to a model.
 _RARE_SHARE = 0.001
-_LEAST_RARE = 256
+_MIN_RARE = 256
 UNKNOWN = np.uint32(0xFFFFFFFF)
 
 
@@ -60,7 +60,7 @@ class Vocabulary:
         points = np.flatnonzero(counts)
         rising = points[np.argsort(counts[points], kind="stable")]
         rare = int((np.cumsum(counts[rising]) <= _RARE_SHARE * counts.sum()).sum())
-        rare = rare if rare >= _LEAST_RARE else 0
+        rare = rare if rare >= _MIN_RARE else 0
         symbols = np.concatenate([np.sort(rising[rare:]), np.sort(rising[:rare])])
         return cls("".join(map(chr, symbols)), rare=rare)
 
@@ -95,8 +95,8 @@ class Vocabulary:
         """
         ids = self.table[codepoints(text)]
         if (ids == UNKNOWN).any():
-            strangers = "".join(dict.fromkeys(c for c, i in zip(text, ids, strict=True) if i == UNKNOWN))
-            raise self.unknown_error(strangers)
+            unknown = "".join(dict.fromkeys(c for c, i in zip(text, ids, strict=True) if i == UNKNOWN))
+            raise self.unknown_error(unknown)
         return ids.astype(self.id_type)
 
     def decode(self, ids: np.ndarray) -> str:
@@ -106,6 +106,10 @@ class Vocabulary:
     def symbols_of(self, text: str) -> str:
         """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes."""
         return text.encode("utf-8", "surrogateescape").decode("latin-1") if self.unit == "byte" else text
+
+    def text_of(self, symbols: str) -> str:
+        """The inverse of `symbols_of`; bytes that are no UTF-8 become lone surrogates."""
+        return symbols.encode("latin-1").decode("utf-8", "surrogateescape") if self.unit == "byte" else symbols
 
     def to_bytes(self, symbols: str) -> bytes:
         """What to write to a file or terminal for `symbols`: UTF-8, or the bytes themselves."""
@@ -124,14 +128,14 @@ class Vocabulary:
         symbols = _union(frequent, _union(self.symbols, other.symbols))
         return Vocabulary(symbols, self.unit, len(symbols) - len(frequent))
 
-    def unknown_error(self, strangers: str, position: int | None = None) -> VocabularyError:
+    def unknown_error(self, unknown: str, position: int | None = None) -> VocabularyError:
         """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
-        shown = ", ".join(map(name_of, strangers[:8])) + (", ..." if len(strangers) > 8 else "")
+        shown = ", ".join(map(name_of, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
         place = "" if position is None else f" at character {position:,}"
-        verb = "is" if len(strangers) == 1 else "are"
+        verb = "is" if len(unknown) == 1 else "are"
         return VocabularyError(
             f"{shown}{place} {verb} not among the {len(self)} characters this model knows",
-            "`--unknown skip` leaves such characters out",
+            f"{setting('unknown', 'skip')} leaves such characters out",
         )
 
     def to_json(self) -> str:

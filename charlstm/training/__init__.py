@@ -1,0 +1,11 @@
+"""Training: from what a user asks for to the events of a run. In reading order:
+
+start        options -> a run with its text, its settings and its folder
+plan         closes what was left open: sizes, rates, dropout
+machine      how fast this machine is, by the step itself
+steps        the jitted steps, and what makes them one after the other
+optimizer    the learning rate, and the Optax chain
+muon         orthogonal updates for the kernels of the gates
+journal      what a run remembers between steps: schedule, best score, clock
+loop         `train`, a generator of events
+"""

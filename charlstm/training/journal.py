@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlstm.events import Progress
-from charlstm.training.optimizer import Schedule
 from charlstm.score import Score
+from charlstm.training.optimizer import Schedule
 
 _REPORTS = 100
-_VALIDATIONS = 20
+_MAX_VALIDATIONS = 20
 _VALIDATION_SHARE = 0.06  # of a run's computing
-_FEWEST_VALIDATIONS = 4
+_MIN_VALIDATIONS = 4
 _SCORING_COST = 1 / 3  # of training on the same characters: forward only
-_LEAST_CHARACTERS = 50_000  # for a validation that can tell which weights are better
+_MIN_CHARACTERS = 50_000  # for a validation that can tell which weights are better
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Cadence:
         """
         affordable = _VALIDATION_SHARE / _SCORING_COST * total * characters_per_step
         if characters is None:
-            characters = min(validation_characters, max(_LEAST_CHARACTERS, int(affordable / _FEWEST_VALIDATIONS)))
-        validations = min(_VALIDATIONS, max(1, int(affordable / max(1, characters))))
+            characters = min(validation_characters, max(_MIN_CHARACTERS, int(affordable / _MIN_VALIDATIONS)))
+        validations = min(_MAX_VALIDATIONS, max(1, int(affordable / max(1, characters))))
         return cls(max(1, total // _REPORTS), math.ceil(total / validations), characters)
 
 
@@ -57,6 +57,14 @@ class Journal:
     validations_since_best: int = 0
     elapsed: float = 0.0
     ended: str = ""
+
+    def set_length(self, total: int, characters_per_step: int, validation_characters: int) -> None:
+        """Set the number of steps, and from it how often to report and to validate."""
+        if total != self.schedule.total:
+            self.schedule = self.schedule.replan(self.step, total)
+            # Scores are compared with each other, so they go on being of the same characters.
+            characters = self.cadence.characters if self.best and self.cadence else None
+            self.cadence = Cadence.of(total, characters_per_step, validation_characters, characters)
 
     def add_losses(self, loss_sum: float, steps: int) -> None:
         """Count steps towards the next report."""
@@ -97,7 +105,7 @@ class Journal:
         )
 
     def sample_due(self, every: int) -> bool:
-        """Whether this report is one of each `every` after which the model may speak."""
+        """Whether this report is one of each `every` that is followed by a sample."""
         return bool(every) and self.cadence is not None and self.step % (self.cadence.report * every) == 0
 
     def steps_until_due(self) -> int:
@@ -110,21 +118,26 @@ class Journal:
     def _at(self, every: int) -> bool:
         return self.step % every == 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; floats survive unchanged."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Journal":
-        """The inverse of `to_json`."""
+    def from_dict(cls, data: dict[str, Any]) -> "Journal":
+        """The inverse of `to_dict`."""
         schedule = Schedule(**data["schedule"])
         cadence = data["cadence"] and Cadence(**data["cadence"])
-        best = data["best"] and Score(**data["best"])
+        best = data["best"] and _score_from(data["best"])
         return cls(**data | {"schedule": schedule, "cadence": cadence, "best": best})
 
 
+def _score_from(data: dict[str, Any]) -> Score:
+    """A score out of a checkpoint; `utf8_bytes` was once called `size`."""
+    return Score(**{"utf8_bytes" if name == "size" else name: value for name, value in data.items()})
+
+
 class Clock:
-    """The time that a run has taken, over all its sittings, and what is left of its budget of `seconds`, if any."""
+    """The time that a run has taken, over all its sessions, and what is left of its budget of `seconds`, if any."""
 
     # Shares of the budget at which the number of steps is estimated anew: machines do not keep their speed, and a
     # run must end within 5% of its time. The learning rate stays continuous (optimizer.Schedule).
@@ -135,17 +148,17 @@ class Clock:
         self._seconds = seconds
         milestones = (share * (seconds or 0) for share in self._MILESTONES)
         self._milestones = [due for due in milestones if due > elapsed]
-        self._compiled: tuple[float, int] | None = None  # when the first step of this sitting was made, and which
+        self._compiled: tuple[float, int] | None = None  # when the first step of this session was made, and which
         self._last_estimate = 0.0, 0  # when the last estimate was made, and at which step
         self._paused = 0.0  # seconds since the last estimate
         self._longest_pause = 0.0  # of the whole run
 
     def elapsed(self) -> float:
-        """Seconds since the run began, less the time between its sittings."""
+        """Seconds since the run began, less the time between its sessions."""
         return time.perf_counter() - self._began
 
     def pause(self, seconds: float) -> None:
-        """Time went into a validation or a passage, not into steps."""
+        """Time went into a validation or a sample, not into steps."""
         self._paused += seconds
         self._longest_pause = max(self._longest_pause, seconds)
 
@@ -174,4 +187,5 @@ class Clock:
         left = self._seconds and max(0.0, self._seconds - now)
         if self._compiled and total and step > self._compiled[1]:
             left = (total - step) * (now - self._compiled[0]) / (step - self._compiled[1])
-        return Progress(step, total, 0.0 if left is None else now / max(now + left, 1e-9), left)
+        fraction = 0.0 if left is None else now / max(now + left, 1e-9)
+        return Progress(step=step, total=total, fraction=fraction, seconds_left=left)

@@ -1,4 +1,4 @@
-"""How fast this machine is: characters per second of training and of sampling, and the speed of its products."""
+"""How fast this machine trains: measured by a piece of the recurrence, and by whole training steps."""
 
 import math
 import statistics
@@ -12,17 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from charlstm.text.batches import Windows
-from charlstm.config import ModelConfig, Precision, SamplingConfig, TrainingConfig
+from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.model.lstm import LSTMState, lstm_scan
-from charlstm.model.network import initial_parameters
-from charlstm.training.optimizer import Schedule
-from charlstm.sampling.generation import generate_ids
+from charlstm.options import Precision, PrecisionOption
 from charlstm.runtime.mesh import STREAMS, make_mesh
-from charlstm.training.loop import Stepper, initial_state
+from charlstm.text.batches import Windows
+from charlstm.training.optimizer import Schedule
+from charlstm.training.steps import Stepper, initial_state
 
 _CHARACTERS = 1_000_000
-_PEAK_SIZE = 2048
 # The machine is first judged by a piece of the recurrence, a few time steps of this shape.
 _PIECE_UNITS, _PIECE_STREAMS, _PIECE_STEPS, _PIECE_EFFICIENCY = 384, 16, 16, 0.82
 
@@ -34,7 +32,7 @@ class Machine(NamedTuple):
     speed: float
 
 
-def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machine:
+def measure_machine(hidden_size: int | None = None, asked: PrecisionOption = "auto") -> Machine:
     """Time a piece of the recurrence with its gradient; bfloat16 is better only where it is at least a tenth faster."""
     H, T, tries = hidden_size or _PIECE_UNITS, _PIECE_STEPS, 9
     mesh = make_mesh(_PIECE_STREAMS)
@@ -53,7 +51,7 @@ def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machi
 
     precisions: tuple[Precision, ...] = get_args(Precision)
     pieces: dict[Precision, Callable[..., jax.Array]] = {
-        precision: compiled(precision) for precision in precisions if wish in ("auto", precision)
+        precision: compiled(precision) for precision in precisions if asked in ("auto", precision)
     }
     kernel = jax.device_put(jnp.ones((H, 4 * H)) / H, jax.NamedSharding(mesh, P()))
     best: dict[Precision, float] = dict.fromkeys(pieces, math.inf)
@@ -65,7 +63,7 @@ def measure_machine(hidden_size: int | None = None, wish: str = "auto") -> Machi
                 best[precision] = min(best[precision], time.perf_counter() - began)
     operations = 6 * 4 * H**2 * T * _PIECE_STREAMS / _PIECE_EFFICIENCY
     speeds: dict[Precision, float] = {precision: operations / seconds for precision, seconds in best.items()}
-    if wish == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
+    if asked == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
         del speeds["bfloat16"]
     return Machine(*max(speeds.items(), key=lambda item: item[1]))
 
@@ -94,24 +92,6 @@ def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float,
     affordable = seconds / 4 / (time.perf_counter() - began)
     count = max(1, min(20_000 // windows.characters_per_step, int(affordable)))
     return per_second(partial(make, count), count * windows.characters_per_step, seconds, rounds)
-
-
-def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
-    """Characters per second sampled at temperature 0.8, all streams together."""
-    params, config = initial_parameters(model, 0), SamplingConfig(length=1280)
-
-    def sample() -> None:
-        for _ in generate_ids(model, params, np.zeros(1, np.int32), config, 0, streams, precision):
-            pass
-
-    return per_second(sample, config.length * streams, seconds)
-
-
-def peak_speed(precision: Precision, seconds: float) -> float:
-    """Floating point operations per second of a large square product on all cores."""
-    x = jnp.ones((_PEAK_SIZE, _PEAK_SIZE), jnp.dtype(precision))
-    product = jax.jit(lambda x: jnp.matmul(x, x, preferred_element_type=jnp.float32))
-    return per_second(lambda: jax.block_until_ready(product(x)), 2 * _PEAK_SIZE**3, seconds)
 
 
 def per_second(once: Callable[[], object], amount: float, seconds: float, rounds: int = 3) -> float:

@@ -4,6 +4,10 @@ Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks".
 few strong directions and many weak ones; a step along U V^T instead of U S V^T moves along all of them. After 4
 million characters of Shakespeare 512 units score 1.415 nats, with AdamW 1.548 (tests/benchmarks/RESULTS.md).
 
+Optax has a Muon, too (`optax.contrib.muon`), and a first step is the same; what it cannot do is what saves time here:
+spread the matrices over the devices, sum products of bfloat16 in float32, and multiply the four gates one by one, as
+XLA's CPU compiler wants it.
+
 The four gates of a layer are four matrices. Their orthogonalisations cost as much as training on two or three
 characters for each unit, and are spread over the devices, like everything else.
 
@@ -24,9 +28,10 @@ from charlstm.runtime.mesh import STREAMS
 
 _GATES = 4
 # Rounds x <- a x + b x^3 + c x^5 on the singular values. Each has the (a, b, c) that leave the least largest distance
-# from 1, on the range to which the rounds before it bring [0.01, 1] (after Amsel et al. 2025, "The Polar Express"; a
-# linear programme finds them). What is left is [0.73, 1.27]. Jordan's five equal rounds learn no better (RESULTS.md).
-_ROUNDS = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
+# from 1, on the range to which the rounds before it bring [0.01, 1] (after Amsel et al. 2025, "The Polar Express";
+# tests/benchmarks/muon_rounds.py finds them). What is left is [0.73, 1.27]. Jordan's five equal rounds learn no better
+# (RESULTS.md).
+ROUNDS = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
 # How far an update moves in every direction, where AdamW moves every entry by about 1: one learning rate fits both.
 # It is longer where few inputs drive many units, by sqrt(C / R) as with Jordan et al.
 _LENGTH = 2.25
@@ -89,14 +94,14 @@ def orthogonal(matrix: Float[Array, "R C"], precision: DTypeLike = jnp.float32) 
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, precision).T
 
-    def product(x: Array, y: Array, y_axis: int = 0) -> Array:
+    def matmul(x: Array, y: Array, y_axis: int = 0) -> Array:
         return jax.lax.dot_general(x, y, (((1,), (y_axis,)), ((), ())), preferred_element_type=jnp.float32)
 
     def polynomial(a: float, x: Array, b: float, y: Array) -> Array:
         return (a * x.astype(jnp.float32) + b * y).astype(precision)
 
     x = (matrix / (jnp.linalg.norm(matrix) + 1e-7)).astype(precision)
-    for a, b, c in _ROUNDS:
-        square = product(x, x, y_axis=1).astype(precision)  # x x^T without transposing: a quarter faster
-        x = polynomial(a, x, 1.0, product(polynomial(b, square, c, product(square, square)), x))
+    for a, b, c in ROUNDS:
+        square = matmul(x, x, y_axis=1).astype(precision)  # x x^T without transposing: a quarter faster
+        x = polynomial(a, x, 1.0, matmul(polynomial(b, square, c, matmul(square, square)), x))
     return x

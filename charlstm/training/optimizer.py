@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from charlstm.config import TrainingConfig
+from charlstm.model.parameters import is_gate_kernel, map_named
 from charlstm.training.muon import scale_by_muon
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
@@ -44,9 +45,9 @@ class Schedule:
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return self.peak * warm * (1 - self.progress_at(step))
 
-    def rates(self, step: int, count: int, room: int) -> np.ndarray:
-        """The rates of `count` steps from `step` on, float32 `[room]`; zeros after the last one."""
-        rates = np.zeros(room, np.float32)
+    def rates(self, step: int, count: int, max_steps: int) -> np.ndarray:
+        """The rates of `count` steps from `step` on, float32 `[max_steps]`; zeros after the last one."""
+        rates = np.zeros(max_steps, np.float32)
         rates[:count] = [self.rate(step + k) for k in range(count)]
         return rates
 
@@ -66,13 +67,12 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
         "muon": scale_by_muon(_MOMENTUM, jnp.dtype(config.precision)),
     }
 
-    def rule_of(path: tuple, leaf: jax.Array) -> str:
-        name = jax.tree_util.keystr(path)
-        return config.optimizer if "input_kernel" in name or "recurrent_kernel" in name else "adamw"
+    def rule_of(name: str, leaf: jax.Array) -> str:
+        return config.optimizer if is_gate_kernel(name) else "adamw"
 
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.partition(rules, lambda params: jax.tree_util.tree_map_with_path(rule_of, params)),
+        optax.partition(rules, lambda params: map_named(rule_of, params)),
         optax.add_decayed_weights(
             config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
         ),

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from charlstm.config import ModelConfig, Precision, TrainingConfig, Wishes, rows
-from charlstm.errors import ConfigError
-from charlstm.runtime.mesh import LEAST_STREAMS
+from charlstm.config import ModelConfig, TrainingConfig, rows
+from charlstm.errors import ConfigError, setting
+from charlstm.options import Precision, TrainOptions
+from charlstm.runtime.mesh import MIN_STREAMS
 from charlstm.training.machine import Machine, measure_machine, training_speed
 
 DEFAULT_MINUTES = 3.0
 
 
-class Step(NamedTuple):
-    """The shape of a step, and its speed without Muon's work beside that of the largest one (two cores)."""
+class BatchShape(NamedTuple):
+    """Streams x window of a step, and its speed without Muon's work beside that of the largest one (two cores)."""
 
     streams: int
     window: int
@@ -28,19 +29,25 @@ class Step(NamedTuple):
 
 # The smallest first. Many small steps learn more than few large ones, but are slower: products of few rows, and Muon's
 # work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is.
-_STEPS = (Step(8, 32, 0.2), Step(16, 64, 0.55), Step(16, 128, 0.65), Step(32, 128, 0.9), Step(64, 128, 1.0))
-_LEAST_SPEED = 0.55  # of that of the largest step
-_LEAST_EPOCHS = 15.0
+_SHAPES = (
+    BatchShape(8, 32, 0.2),
+    BatchShape(16, 64, 0.55),
+    BatchShape(16, 128, 0.65),
+    BatchShape(32, 128, 0.9),
+    BatchShape(64, 128, 1.0),
+)
+_MIN_SPEED = 0.55  # of that of the largest step
+_MIN_EPOCHS = 15.0
 _MUON_OPERATIONS = 64  # times hidden_size^3, each step
 _WARMUP = 30
-_LEAST_STEPS = 3000  # that a text should last for
-_MOST_EPOCHS = 20.0  # what is learned later is learned by heart
+_MIN_STEPS = 3000  # that a text should last for
+_MAX_EPOCHS = 20.0  # after that it overfits
 _RATES = {"muon": 16e-3, "adamw": 4e-3}  # AdamW's for 512 units
 _SIZES = (32, 64, 96, *range(128, 4097, 64))
 # A layer is worth its size if it could read, at the measured speed, so many characters for each weight of its gates;
-# and a text too short for that many weights would only be learned by heart.
-_LEAST_READ_PER_WEIGHT = 13.0
-_MOST_WEIGHTS_PER_CHARACTER = 4.5
+# and a text too short for that many weights would only be overfitted.
+_MIN_READ_PER_WEIGHT = 13.0
+_MAX_WEIGHTS_PER_CHARACTER = 4.5
 # What the minutes are spent on besides steps: the start with its compiling, and validations, samples and saves.
 _START_SECONDS = 4.0
 _STEPS_SHARE = 0.93
@@ -48,7 +55,7 @@ _MEASUREMENTS, _MEASURED_SECONDS = 3, 0.4
 
 
 @dataclass(frozen=True)
-class Fit:
+class Plan:
     """A complete configuration, and in a few lines what was chosen and why."""
 
     model: ModelConfig
@@ -58,8 +65,8 @@ class Fit:
     seconds: float = 0.0  # that it took to measure the machine
 
 
-def fit(
-    wishes: Wishes,
+def resolve(
+    options: TrainOptions,
     characters: int,
     vocabulary_size: int,
     devices: int,
@@ -67,7 +74,7 @@ def fit(
     machine: Machine | None = None,
     rare: int = 0,
     measure: Callable[[ModelConfig, TrainingConfig], float] | None = None,
-) -> Fit:
+) -> Plan:
     """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
 
     It is measured by the very steps that are chosen, as products alone promise what steps do not keep: where these are
@@ -78,77 +85,79 @@ def fit(
     not told apart.
     """
     began = time.perf_counter()
-    choose = partial(_choose, wishes, characters, vocabulary_size, devices, based_on, rare)
+    choose = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare)
     if machine is None:
-        machine = measure_machine(wishes.hidden_size, wishes.precision)
+        machine = measure_machine(options.hidden_size, options.precision)
         measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1)
-    fit = choose(machine)
-    for _ in range(_MEASUREMENTS if measure and _depends_on_speed(wishes) else 0):
+    plan = choose(machine)
+    for _ in range(_MEASUREMENTS if measure and _depends_on_speed(options) else 0):
         assert measure
-        machine = machine._replace(speed=machine.speed * measure(fit.model, fit.training) / fit.speed)
-        measured, fit = fit, choose(machine)
-        if _shape(fit) == _shape(measured):
+        machine = machine._replace(speed=machine.speed * measure(plan.model, plan.training) / plan.speed)
+        measured, plan = plan, choose(machine)
+        if _shape(plan) == _shape(measured):
             break
-    return replace(fit, seconds=time.perf_counter() - began)
+    return replace(plan, seconds=time.perf_counter() - began)
 
 
-def _depends_on_speed(wishes: Wishes) -> bool:
+def _depends_on_speed(options: TrainOptions) -> bool:
     """Whether anything that is left open depends on how much can be read in the time."""
-    timed = wishes.steps is None and wishes.epochs is None
-    open_sizes = (wishes.hidden_size, wishes.batch_size, wishes.sequence_length)
-    return None in open_sizes or (timed and None in (wishes.dropout, wishes.weight_drop))
+    timed = options.steps is None and options.epochs is None
+    open_sizes = (options.hidden_size, options.batch_size, options.sequence_length)
+    return None in open_sizes or (timed and None in (options.dropout, options.weight_drop))
 
 
-def _shape(fit: Fit) -> tuple[int, ...]:
+def _shape(plan: Plan) -> tuple[int, ...]:
     """What decides how fast a step is."""
-    return fit.model.layers, fit.model.hidden_size, fit.training.batch_size, fit.training.sequence_length
+    return plan.model.layers, plan.model.hidden_size, plan.training.batch_size, plan.training.sequence_length
 
 
 def _choose(
-    wishes: Wishes,
+    options: TrainOptions,
     characters: int,
     vocabulary_size: int,
     devices: int,
     based_on: ModelConfig | None,
     rare: int,
     machine: Machine,
-) -> Fit:
+) -> Plan:
     """Settings for a machine of known speed."""
     notes: list[str] = []
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
-    seconds = 60 * (wishes.minutes or DEFAULT_MINUTES)
+    seconds = 60 * (options.minutes or DEFAULT_MINUTES)
     operations = machine.speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
     outputs = rows(vocabulary_size, rare)
-    hidden_size = wishes.hidden_size or (
-        based_on.hidden_size if based_on else _fit_hidden_size(operations, characters, outputs)
+    hidden_size = options.hidden_size or (
+        based_on.hidden_size if based_on else _choose_hidden_size(operations, characters, outputs)
     )
-    layers = wishes.layers or (based_on.layers if based_on else 1)
+    layers = options.layers or (based_on.layers if based_on else 1)
     weights = weights_used(layers, hidden_size, outputs)
 
-    def operations_each(step: Step) -> float:  # character
-        muon = _MUON_OPERATIONS * hidden_size**3 / (step.streams * step.window) if wishes.optimizer == "muon" else 0
-        return 6 * weights / step.efficiency + muon
+    def operations_each(shape: BatchShape) -> float:  # character
+        muon = _MUON_OPERATIONS * hidden_size**3 / (shape.streams * shape.window) if options.optimizer == "muon" else 0
+        return 6 * weights / shape.efficiency + muon
 
-    def readable(step: Step) -> float:
-        return operations / operations_each(step)
+    def readable(shape: BatchShape) -> float:
+        return operations / operations_each(shape)
 
-    step = _fit_step(readable, characters)
-    epochs = wishes.epochs or min(_MOST_EPOCHS, readable(step) / (characters - 1))
-    batch_size, window = _fit_windows(wishes, step, characters - 1, devices, notes)
-    steps = wishes.steps
+    shape = _choose_shape(readable, characters)
+    epochs = options.epochs or min(_MAX_EPOCHS, readable(shape) / (characters - 1))
+    batch_size, window = _choose_windows(options, shape, characters - 1, devices, notes)
+    steps = options.steps
     if steps is None:
-        most = wishes.epochs or _MOST_EPOCHS
-        steps = max(1, math.ceil(most * (characters - 1) / (batch_size * window)))
+        longest = options.epochs or _MAX_EPOCHS
+        steps = max(1, math.ceil(longest * (characters - 1) / (batch_size * window)))
     else:
         epochs = steps * batch_size * window / (characters - 1)
-    speed = machine.speed / operations_each(step)
-    model = replace(_fit_model(wishes, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
-    if wishes.hidden_size is None and not based_on:
+    speed = machine.speed / operations_each(shape)
+    model = replace(_choose_model(options, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
+    if options.hidden_size is None and not based_on:
         notes.append(
             f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at about {speed:,.0f} "
             f"characters/s in {machine.precision}, will read the text about {epochs:.2g} times"
         )
-    return Fit(model, _fit_training(wishes, batch_size, window, steps, hidden_size, machine.precision), notes, speed)
+    return Plan(
+        model, _choose_training(options, batch_size, window, steps, hidden_size, machine.precision), notes, speed
+    )
 
 
 def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
@@ -156,87 +165,101 @@ def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
     return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
 
 
-def _fit_hidden_size(operations: float, characters: int, outputs: int) -> int:
+def _choose_hidden_size(operations: float, characters: int, outputs: int) -> int:
     """The most units of one layer for which there is time enough and text enough."""
 
     def is_worth(units: int) -> bool:
         gates = 4 * units**2
         readable = operations / (6 * weights_used(1, units, outputs))
-        return readable >= _LEAST_READ_PER_WEIGHT * gates and _MOST_WEIGHTS_PER_CHARACTER * characters >= gates
+        return readable >= _MIN_READ_PER_WEIGHT * gates and _MAX_WEIGHTS_PER_CHARACTER * characters >= gates
 
     return max(filter(is_worth, _SIZES), default=_SIZES[0])
 
 
-def _fit_model(
-    wishes: Wishes, vocabulary_size: int, layers: int, hidden_size: int, epochs: float, based_on: ModelConfig | None
+def _choose_model(
+    options: TrainOptions,
+    vocabulary_size: int,
+    layers: int,
+    hidden_size: int,
+    epochs: float,
+    based_on: ModelConfig | None,
 ) -> ModelConfig:
-    # A text that is read again and again needs dropout: none for three readings, 0.15 more for each doubling; and from
-    # five readings on weights must be dropped, too, a tenth for each doubling.
+    # A text that is read for many epochs needs dropout: none for three, 0.15 more for each doubling; and from five
+    # epochs on weights must be dropped, too, a tenth for each doubling.
     dropout = _in_twentieths(0.15 * math.log2(max(epochs, 0.1) / 3), 0.6)
     weight_drop = _in_twentieths(0.1 * math.log2(max(epochs, 0.1) / 5), 0.3)
-    if wishes.dropout is not None:
-        dropout = wishes.dropout
-    embedding_size = wishes.embedding_size or (based_on.embedding_size if based_on else min(hidden_size, 128))
-    if wishes.weight_drop is not None:
-        weight_drop = wishes.weight_drop
-    model = ModelConfig(vocabulary_size, layers, hidden_size, embedding_size, dropout, wishes.cell, weight_drop)
-    for name in ("cell", "layers", "hidden_size", "embedding_size") if based_on else ():
-        wish, given = getattr(model, name), getattr(based_on, name)
-        if wish != given:
+    if options.dropout is not None:
+        dropout = options.dropout
+    embedding_size = options.embedding_size or (based_on.embedding_size if based_on else min(hidden_size, 128))
+    if options.weight_drop is not None:
+        weight_drop = options.weight_drop
+    model = ModelConfig(
+        vocabulary_size=vocabulary_size,
+        layers=layers,
+        hidden_size=hidden_size,
+        embedding_size=embedding_size,
+        dropout=dropout,
+        weight_drop=weight_drop,
+    )
+    for name in ("layers", "hidden_size", "embedding_size") if based_on else ():
+        asked, given = getattr(model, name), getattr(based_on, name)
+        if asked != given:
             raise ConfigError(
-                f"--{name.replace('_', '-')} is {wish}, but the run to start from has {given}",
-                "leave the flag out: the shape comes with the weights",
+                f"{setting(name)} is {asked}, but the run to start from has {given}",
+                "leave it out: the shape comes with the weights",
             )
     return model
 
 
-def _in_twentieths(share: float, most: float) -> float:
-    """`share` between 0 and `most`, as a multiple of 0.05 that prints well."""
-    return round(20 * min(most, max(0.0, share))) / 20
+def _in_twentieths(share: float, maximum: float) -> float:
+    """`share` between 0 and `maximum`, as a multiple of 0.05 that prints well."""
+    return round(20 * min(maximum, max(0.0, share))) / 20
 
 
-def _fit_training(
-    wishes: Wishes, batch_size: int, window: int, steps: int, hidden_size: int, precision: Precision
+def _choose_training(
+    options: TrainOptions, batch_size: int, window: int, steps: int, hidden_size: int, precision: Precision
 ) -> TrainingConfig:
-    rate = _RATES[wishes.optimizer] * (1.0 if wishes.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
-    timed = wishes.steps is None and wishes.epochs is None
+    rate = _RATES[options.optimizer] * (1.0 if options.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
+    timed = options.steps is None and options.epochs is None
     return TrainingConfig(
         batch_size=batch_size,
         sequence_length=window,
-        optimizer=wishes.optimizer,
-        learning_rate=wishes.learning_rate or rate,
-        weight_decay=wishes.weight_decay,
-        clip=wishes.clip,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate or rate,
+        weight_decay=options.weight_decay,
+        clip=options.clip,
         warmup=min(_WARMUP, max(1, steps // 10)),
         steps=steps,
-        minutes=(wishes.minutes or DEFAULT_MINUTES) if timed else None,
-        validation=wishes.validation,
-        patience=wishes.patience,
+        minutes=(options.minutes or DEFAULT_MINUTES) if timed else None,
+        validation=options.validation,
+        patience=options.patience,
         precision=precision,
-        seed=wishes.seed,
-        sample_every=wishes.sample_every,
+        seed=options.seed,
+        sample_every=options.sample_every,
     )
 
 
-def _fit_step(readable: Callable[[Step], float], characters: int) -> Step:
+def _choose_shape(readable: Callable[[BatchShape], float], characters: int) -> BatchShape:
     """The smallest step that is fast enough, given how many characters can be read in steps of a shape."""
-    enough = min(_LEAST_SPEED * readable(_STEPS[-1]), _LEAST_EPOCHS * characters)
-    return next(step for step in _STEPS if readable(step) >= enough)
+    enough = min(_MIN_SPEED * readable(_SHAPES[-1]), _MIN_EPOCHS * characters)
+    return next(shape for shape in _SHAPES if readable(shape) >= enough)
 
 
-def _fit_windows(wishes: Wishes, step: Step, pairs: int, devices: int, notes: list[str]) -> tuple[int, int]:
+def _choose_windows(
+    options: TrainOptions, shape: BatchShape, pairs: int, devices: int, notes: list[str]
+) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
-    window = wishes.sequence_length or step.window
-    most = (wishes.epochs or _MOST_EPOCHS) * pairs
+    window = options.sequence_length or shape.window
+    available = (options.epochs or _MAX_EPOCHS) * pairs
 
     def streams(devices: int) -> int:
-        return max(-(-step.streams // devices), LEAST_STREAMS) * devices
+        return max(-(-shape.streams // devices), MIN_STREAMS) * devices
 
     # Many devices need many streams, and of a short text these leave few steps: then some devices are left out.
-    lasting = (count for count in range(devices, 1, -1) if most >= _LEAST_STEPS * streams(count) * window)
-    batch_size = wishes.batch_size or streams(next(lasting, 1))
+    lasting = (count for count in range(devices, 1, -1) if available >= _MIN_STEPS * streams(count) * window)
+    batch_size = options.batch_size or streams(next(lasting, 1))
     asked = batch_size, window
-    left_open = wishes.batch_size is None or wishes.sequence_length is None
+    left_open = options.batch_size is None or options.sequence_length is None
     room = max(1, pairs // 4 if left_open else pairs)
     while batch_size * window > room:
         if window > batch_size:

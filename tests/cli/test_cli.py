@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from charlstm.evaluation import baseline
 from charlstm.cli import main
+from charlstm.evaluation import baseline
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
 SMALL = [
@@ -84,7 +84,9 @@ def test_training_leaves_a_run_and_names_the_next_commands(here, capfd):
 def test_json_is_all_there_is_on_stdout_and_every_line_of_it_is_an_object(here, capfd):
     assert called(["train", "verse.txt", *SMALL, "--json", "--sample-every", "3"]) == 0
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert {event["event"] for event in events} == {"report", "saved", "sample", "finished"}
+    assert {event["event"] for event in events} == {"started", "report", "saved", "sample", "finished"}
+    assert events[0]["event"] == "started" and events[0]["run"] == str(Path("runs/verse"))
+    assert events[0]["config"]["model"]["hidden_size"] == 16 and isinstance(events[0]["notes"], list)
     assert events[-1]["event"] == "finished" and events[-1]["reason"] == "done"
 
 
@@ -133,7 +135,7 @@ def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
     Path("web.txt").write_bytes((rare[:299] + "abc " * 80_000 + rare[299]).encode())
     assert called(["train", "web.txt", "--hidden-size", "8", "--steps", "3", "--run", "run"]) == 0
-    assert "304 different ones (300 of them rare)" in capfd.readouterr().err
+    assert "304 distinct (300 of them rare)" in capfd.readouterr().err
     assert called(["evaluate", "run", "--json", "--baseline", "--dynamic"]) == 0
     score = json.loads(capfd.readouterr().out)
     assert score["characters"] == 32_029 and score["uniform"]["loss"] == pytest.approx(math.log(304))
@@ -143,7 +145,7 @@ def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
     Path("more.txt").write_bytes("♥é a".encode())
     assert called(["train", "more.txt", "--init-from", "run", "--steps", "3", "--run", "more"]) == 0
     err = capfd.readouterr().err
-    assert "2 characters are new" in err and "306 different ones (300 of them rare)" in err
+    assert "2 characters are new" in err and "306 distinct (300 of them rare)" in err
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_strange_characters_are_an_error_or_counted(run, here, capfd):
 
 
 def test_baselines_of_the_beginning_alone_say_so(run, capfd, monkeypatch):
-    monkeypatch.setattr(baseline, "MOST_SCORED", 20)
+    monkeypatch.setattr(baseline, "MAX_SCORED", 20)
     assert called(["evaluate", str(run), "--baseline"]) == 0
     out = capfd.readouterr().out
     assert "(xz: of the first 20 of 87 characters)" in out and "(this model" not in out
@@ -317,7 +319,7 @@ def test_a_bad_text_is_refused_and_leaves_no_run(here, capfd, content, words):
     "flags",
     [
         ["--steps", "0"], ["--dropout", "1"], ["--minutes", "nan"], ["--learning-rate", "-1"], ["--validation", "2"],
-        ["--steps", "5", "--minutes", "1"], ["--hidden-size", "0"], ["--encoding", "klingon"], ["--cell", "gru9"],
+        ["--steps", "5", "--minutes", "1"], ["--hidden-size", "0"], ["--encoding", "klingon"], ["--optimizer", "sgd9"],
         ["--resume", "--steps", "5"], ["--no-such-flag"],
     ],
     ids=" ".join,

@@ -157,7 +157,7 @@ def test_every_baseline_scores_all_characters_but_the_first(song):
     assert scores.keys() == NAMES
     for score in scores.values():
         assert score.characters == len(text) - 1
-        assert score.size == len(vocabulary.decode(text[1:]).encode())
+        assert score.utf8_bytes == len(vocabulary.decode(text[1:]).encode())
         assert math.isfinite(score.loss)
     assert math.isnan(scores["xz"].standard_error)  # it has no cost of a single character
 
@@ -208,7 +208,7 @@ def test_of_a_long_training_part_the_end_is_read_and_of_a_long_text_the_beginnin
     vocabulary, training, text = song
     n_grams = _nats(baselines(training[-300:], text[:101], vocabulary))
     xz = _nats(baselines(training[-20:], text[:101], vocabulary))["xz"]
-    for name, limit in (("MOST_TRAINING", 300), ("MOST_XZ_TRAINING", 20), ("MOST_SCORED", 100)):
+    for name, limit in (("MAX_TRAINING", 300), ("MAX_XZ_TRAINING", 20), ("MAX_SCORED", 100)):
         monkeypatch.setattr(baseline, name, limit)
     scores = baselines(training, text, vocabulary)
     assert _nats(scores) == n_grams | {"xz": xz}

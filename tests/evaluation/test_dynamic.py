@@ -6,37 +6,38 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from charlstm.evaluation import dynamic
 from charlstm.config import ModelConfig
 from charlstm.evaluation.dynamic import SEGMENT, Adapter, Rule
-from charlstm.evaluation.static import evaluate
-from charlstm.model.network import CharLSTM, cross_entropy, zero_states
+from charlstm.evaluation.static import score_text
+from charlstm.model.loss import cross_entropy
+from charlstm.model.network import CharLSTM, zero_states
+from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
-MODEL = ModelConfig(4, 1, 8, 4, 0.0)
+MODEL = ModelConfig(vocabulary_size=4, layers=1, hidden_size=8, embedding_size=4, dropout=0.0)
 VOCABULARY = Vocabulary.of_characters("abcd")
 
 
 @pytest.fixture(scope="module")
-def params() -> nnx.State:
+def weights(weights_of) -> Weights:
     network = CharLSTM(MODEL, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), (8, 4))
-    return nnx.state(network, nnx.Param)
+    return weights_of(MODEL, VOCABULARY, nnx.state(network, nnx.Param))
 
 
 @pytest.fixture(scope="module")
-def adapter(params) -> Adapter:
-    return Adapter.measured(MODEL, params, np.random.default_rng(0).integers(0, 4, 3000).astype(np.uint8))
+def adapter(weights) -> Adapter:
+    return Adapter.measured(weights, np.random.default_rng(0).integers(0, 4, 3000).astype(np.uint8))
 
 
-def test_a_reader_that_learns_nothing_scores_as_the_exact_one(adapter, params, numbers):
+def test_a_reader_that_learns_nothing_scores_as_the_exact_one(adapter, weights, numbers):
     ids = numbers.integers(0, 4, 1500).astype(np.uint8)
-    score = adapter.evaluate(ids, VOCABULARY, Rule(0.0, 0.0))
-    exact = evaluate(MODEL, params, ids, VOCABULARY, streams=1)
+    score = adapter.score_text(ids, Rule(0.0, 0.0))
+    exact = score_text(weights, ids, streams=1)
     assert score.characters == exact.characters and score.loss == pytest.approx(exact.loss, abs=1e-6)
 
 
-def test_the_rule_is_that_of_the_paper(adapter, params, numbers):
+def test_the_rule_is_that_of_the_paper(adapter, weights, numbers):
     ids = numbers.integers(0, 4, 75).astype(np.uint8)
     rule = Rule(1e-2, 0.05)
     definition = nnx.split(CharLSTM(MODEL, nnx.Rngs(0)), nnx.Param)[0]
@@ -46,27 +47,25 @@ def test_the_rule_is_that_of_the_paper(adapter, params, numbers):
         nats = cross_entropy(logits, targets[:, None]).sum()
         return nats / SEGMENT, (nats, states)
 
-    w, states, nats = params, zero_states(MODEL, 1), 0.0
+    w, states, nats = weights.params, zero_states(MODEL, 1), 0.0
     for start in range(0, 74, SEGMENT):
         end = min(start + SEGMENT, 74)
         inputs, targets = jnp.array(ids[start:end]), jnp.array(ids[start + 1 : end + 1])
         g, (more, states) = jax.grad(loss, has_aux=True)(w, states, inputs, targets)
         nats += float(more)
-        w = jax.tree.map(lambda w, g, s, w_0: w - 1e-2 * g * s + 0.05 * (w_0 - w), w, g, adapter.scale, params)
-    assert adapter.evaluate(ids, VOCABULARY, rule).nats == pytest.approx(nats, rel=1e-5)
+        w = jax.tree.map(lambda w, g, s, w_0: w - 1e-2 * g * s + 0.05 * (w_0 - w), w, g, adapter.scale, weights.params)
+    assert adapter.score_text(ids, rule).nats == pytest.approx(nats, rel=1e-5)
 
 
-def test_a_strange_pattern_is_picked_up_and_the_saved_weights_stay(adapter, params):
-    before = jax.tree.map(np.array, params)
+def test_a_strange_pattern_is_picked_up_and_the_saved_weights_stay(adapter, weights):
+    before = jax.tree.map(np.array, weights.params)
     ids = np.tile(np.array([0, 3, 1, 1, 2], np.uint8), 400)
-    standing, learning = (adapter.evaluate(ids, VOCABULARY, Rule(rate, 0.0)) for rate in (0.0, 1e-2))
+    standing, learning = (adapter.score_text(ids, Rule(rate, 0.0)) for rate in (0.0, 1e-2))
     assert learning.loss < 0.5 * standing.loss
-    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(adapter.saved), strict=True):
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(adapter.saved.params), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_tuning_finds_the_best_of_the_rules_it_tries(adapter, monkeypatch):
-    monkeypatch.setattr(dynamic, "_RATES", (0.0, 1e-2))
-    monkeypatch.setattr(dynamic, "_DECAYS", (0.0, 0.5))
+def test_tuning_finds_the_best_of_the_rules_it_tries(adapter):
     ids = np.tile(np.array([0, 3, 1, 1, 2], np.uint8), 200)
-    assert adapter.tune(ids, VOCABULARY) == Rule(1e-2, 0.0)
+    assert adapter.tune(ids, rates=(0.0, 1e-2), decays=(0.0, 0.5)) == Rule(1e-2, 0.0)

@@ -9,31 +9,32 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
-from charlstm.evaluation.static import Layout, evaluate, evaluate_windows
-from charlstm.model.network import CharLSTM, cross_entropy, zero_states
-from charlstm.runs.folder import load_weights
+from charlstm.evaluation.static import Layout, score_text, score_windows
+from charlstm.model.loss import cross_entropy
+from charlstm.model.network import CharLSTM, zero_states
+from charlstm.runs.weights import Weights, load_weights
 from charlstm.text.vocabulary import Vocabulary
 
-MODEL = ModelConfig(5, 1, 8, 4, 0.0)
+MODEL = ModelConfig(vocabulary_size=5, layers=1, hidden_size=8, embedding_size=4, dropout=0.0)
 VOCABULARY = Vocabulary.of_characters("abcdж")
 
 
 @pytest.fixture(scope="module")
-def params() -> nnx.State:
-    """Parameters that predict something."""
+def weights(weights_of) -> Weights:
+    """Weights that predict something."""
     network = CharLSTM(MODEL, nnx.Rngs(0))
     network.head_kernel[...] = 2 * jax.random.normal(jax.random.key(1), (8, 5))
-    return nnx.state(network, nnx.Param)
+    return weights_of(MODEL, VOCABULARY, nnx.state(network, nnx.Param))
 
 
-def naive(params: nnx.State, ids: np.ndarray, forget_every: int = 10**9) -> np.ndarray:
+def naive(weights: Weights, ids: np.ndarray, reset_every: int = 10**9) -> np.ndarray:
     """The nats of every character but the first, one step after the other."""
     network = CharLSTM(MODEL, nnx.Rngs(0))
-    nnx.update(network, params)
+    nnx.update(network, weights.params)
     step = jax.jit(lambda c, states: network(c[None, None], states))
     states, nats = zero_states(MODEL, 1), []
     for place in range(len(ids) - 1):
-        if place % forget_every == 0:
+        if place % reset_every == 0:
             states = zero_states(MODEL, 1)
         logits, states = step(jnp.int32(ids[place]), states)
         nats.append(float(cross_entropy(logits, jnp.full((1, 1), int(ids[place + 1])))[0, 0]))
@@ -42,56 +43,54 @@ def naive(params: nnx.State, ids: np.ndarray, forget_every: int = 10**9) -> np.n
 
 @given(st.integers(1, 20_000), st.integers(1, 40), st.integers(0, 600))
 @settings(max_examples=60)
-def test_every_character_but_the_first_counts_exactly_once(pairs, streams, run_up):
-    assume(pairs > streams * run_up)  # as `Layout.of` sees to
-    layout = Layout(pairs, streams, run_up if streams > 1 else 0)
+def test_every_character_but_the_first_counts_exactly_once(pairs, streams, warm_up):
+    assume(pairs > streams * warm_up)  # as `Layout.of` sees to
+    layout = Layout(pairs, streams, warm_up if streams > 1 else 0)
     ids = np.arange(pairs + 1)
     counted = np.zeros(pairs + 1)
     for number in range(-(-layout.length // 64)):
-        inputs, targets, counts = layout.window(ids, number)
+        inputs, targets, mask = layout.window(ids, number)
         np.testing.assert_array_equal(targets, inputs + 1)
-        np.add.at(counted, targets, counts)
+        np.add.at(counted, targets, mask)
     assert counted[0] == 0 and (counted[1:] == 1).all()
 
 
 @given(st.integers(1, 10**9))
-def test_run_ups_are_at_most_a_quarter_of_the_work(pairs):
+def test_warm_ups_are_at_most_a_quarter_of_the_work(pairs):
     layout = Layout.of(pairs, None)
     assert layout.streams * layout.length <= pairs * 4 / 3 + layout.streams
 
 
 @pytest.mark.parametrize("length", [2, 3, 64, 65, 66, 700])
-def test_one_reader_is_the_naive_loop(params, numbers, length):
+def test_one_reader_is_the_naive_loop(weights, numbers, length):
     ids = numbers.integers(0, 5, length).astype(np.uint8)
-    score = evaluate(MODEL, params, ids, VOCABULARY, streams=1)
-    expected = naive(params, ids)
+    score = score_text(weights, ids, streams=1)
+    expected = naive(weights, ids)
     np.testing.assert_allclose(score.nats, expected.sum(), rtol=1e-5)
     assert score.characters == length - 1
-    assert score.size == len("".join(VOCABULARY.symbols[i] for i in ids[1:]).encode())
+    assert score.utf8_bytes == len("".join(VOCABULARY.symbols[i] for i in ids[1:]).encode())
 
 
 def test_many_readers_agree_with_one(trained_run, corpus):
     # A trained model remembers more than a fresh one: which line of the verse it is in, over 75 characters.
     weights = load_weights(trained_run.path)
     ids = np.tile(corpus.ids, 80)
-    one, many = (
-        evaluate(weights.config.model, weights.params, ids, weights.vocabulary, streams) for streams in (1, None)
-    )
+    one, many = (score_text(weights, ids, streams) for streams in (1, None))
     assert Layout.of(len(ids) - 1, None).streams > 8
-    assert one.characters == many.characters and one.size == many.size
+    assert one.characters == many.characters and one.utf8_bytes == many.utf8_bytes
     assert one.loss < 0.5 and abs(one.loss - many.loss) < 0.0005
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 5000])
-def test_windows_forget_between_them(params, numbers, length):
+def test_windows_each_begin_from_zero(weights, numbers, length):
     ids = numbers.integers(0, 5, 1000).astype(np.uint8)
-    score = evaluate_windows(MODEL, params, ids, VOCABULARY, length)
-    np.testing.assert_allclose(score.nats, naive(params, ids, length).sum(), rtol=1e-5)
+    score = score_windows(weights, ids, length)
+    np.testing.assert_allclose(score.nats, naive(weights, ids, length).sum(), rtol=1e-5)
     assert score.characters == 999
 
 
-def test_progress_is_told_and_never_runs_backwards(params, numbers):
+def test_progress_is_told_and_never_runs_backwards(weights, numbers):
     told = []
     ids = numbers.integers(0, 5, 5000).astype(np.uint8)
-    evaluate(MODEL, params, ids, VOCABULARY, 1, told.append)
+    score_text(weights, ids, 1, told.append)
     assert told == sorted(told) and told[-1] <= 4999

@@ -13,19 +13,11 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
+from charlstm.model.dropout import drop_weights, dropout_masks
+from charlstm.model.loss import cross_entropy
 from charlstm.model.lstm import LSTMState, reference_scan
-from charlstm.model.network import (
-    CharLSTM,
-    cross_entropy,
-    drop_weights,
-    dropout_masks,
-    from_tensors,
-    grow_parameters,
-    initial_parameters,
-    look_up,
-    to_tensors,
-    zero_states,
-)
+from charlstm.model.network import CharLSTM, look_up, zero_states
+from charlstm.model.parameters import from_tensors, grow_parameters, initial_parameters, to_tensors
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -116,7 +108,7 @@ def plain_nats(tensors, ids, targets, states, masks):
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("vocabulary_size", [7, 300], ids=["table first", "rows first"])
 def test_the_loss_and_all_its_gradients_are_those_of_the_plain_model(vocabulary_size, dropout):
-    config = ModelConfig(vocabulary_size, 2, 6, 4, dropout)
+    config = ModelConfig(vocabulary_size=vocabulary_size, layers=2, hidden_size=6, embedding_size=4, dropout=dropout)
     keys = jax.random.split(jax.random.key(4), 4)
     network = CharLSTM(config, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(keys[0], network.head_kernel.shape)
@@ -146,7 +138,7 @@ def test_a_new_model_hesitates_evenly_among_all_characters(ids):
 
 
 def test_rare_symbols_are_one_to_the_network_and_share_its_probability():
-    config = ModelConfig(9, 2, 6, 4, 0.0, rare=5)
+    config = ModelConfig(vocabulary_size=9, layers=2, hidden_size=6, embedding_size=4, dropout=0.0, rare=5)
     network = CharLSTM(config, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), network.head_kernel.shape)
     assert network.head_kernel.shape == (6, 5) and network.embedding.shape == (5, 4)
@@ -216,7 +208,7 @@ def test_a_missing_a_foreign_and_a_misshapen_tensor_are_named():
 
 
 def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
-    new = ModelConfig(9, 2, 6, 4, 0.4)
+    new = ModelConfig(vocabulary_size=9, layers=2, hidden_size=6, embedding_size=4, dropout=0.4)
     definition, params = nnx.split(network, nnx.Param)
     grown_definition = nnx.split(nnx.eval_shape(lambda: CharLSTM(new, nnx.Rngs(0))), nnx.Param)[0]
     grown = nnx.merge(grown_definition, grow_parameters(CONFIG, params, new))
@@ -228,7 +220,10 @@ def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
 
 @pytest.mark.parametrize(("rare", "new_rare"), [(0, 3), (5, 8), (5, 2), (5, 0)])
 def test_rare_symbols_may_come_and_go(rare, new_rare):
-    old, new = ModelConfig(9, 1, 6, 4, 0.4, rare=rare), ModelConfig(12, 1, 6, 4, 0.4, rare=new_rare)
+    old, new = (
+        ModelConfig(vocabulary_size=9, layers=1, hidden_size=6, embedding_size=4, dropout=0.4, rare=rare),
+        ModelConfig(vocabulary_size=12, layers=1, hidden_size=6, embedding_size=4, dropout=0.4, rare=new_rare),
+    )
     known, told_apart = 9 - rare, 12 - new_rare
     params = initial_parameters(old, 0)
     embedding = to_tensors(params)["embedding"]

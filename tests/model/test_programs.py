@@ -11,11 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from charlstm.config import ModelConfig, SamplingConfig, TrainingConfig
-from charlstm.model.network import initial_parameters
+from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.model.parameters import initial_parameters
+from charlstm.runtime.mesh import make_mesh, replicate, shard_streams
+from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import CHUNK, make_chunk, read_prompt
-from charlstm.runtime.mesh import by_stream, everywhere, make_mesh
-from charlstm.training.loop import ROOM, initial_state, make_steps, place
+from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
 MOVES_NOTHING = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant", "while", "conditional", "call"}
@@ -74,21 +75,40 @@ def written(program: str, rounds: int) -> list[list[tuple[int, str]]]:
 
 def training_program(layers: int, H: int, T: int, B: int, precision: str) -> str:
     """The optimised program of the training steps, for one device of a mesh."""
-    model = ModelConfig(29, layers, H, 16, 0.1, weight_drop=0.1)
-    training = TrainingConfig(B, T, "muon", 1e-3, 0.1, 1.0, 1, 10, None, 0.0, None, precision, 0, 0)  # type: ignore[arg-type]
+    model = ModelConfig(
+        vocabulary_size=29, layers=layers, hidden_size=H, embedding_size=16, dropout=0.1, weight_drop=0.1
+    )
+    training = TrainingConfig(
+        batch_size=B,
+        sequence_length=T,
+        optimizer="muon",
+        learning_rate=1e-3,
+        weight_decay=0.1,
+        clip=1.0,
+        warmup=1,
+        steps=10,
+        minutes=None,
+        validation=0.0,
+        patience=None,
+        precision=precision,
+        seed=0,
+        sample_every=0,
+    )  # type: ignore[arg-type]
     mesh = make_mesh(B)
-    state = place(mesh, initial_state(model, training))
-    ids = by_stream(mesh, np.zeros((ROOM, T, B), np.uint8), 2)
-    return make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(ROOM, np.float32), 1).compile().as_text()
+    state = shard_state(mesh, initial_state(model, training))
+    ids = shard_streams(mesh, np.zeros((MAX_STEPS, T, B), np.uint8), 2)
+    return (
+        make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(MAX_STEPS, np.float32), 1).compile().as_text()
+    )
 
 
 def chunk_program(model: ModelConfig, mesh, streams: int) -> str:
     """The optimised program that draws a chunk."""
     params = initial_parameters(model, 0)
     table, states, logits = read_prompt(model, params, np.zeros(1, np.int32))
-    params, table = everywhere(mesh, (params, table))
-    start = by_stream(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), (states, logits)))
-    chunk = make_chunk(model, SamplingConfig(), mesh)
+    params, table = replicate(mesh, (params, table))
+    start = shard_streams(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), (states, logits)))
+    chunk = make_chunk(model, Filters(), mesh)
     return chunk.lower(params, table, *start, jax.random.key(0), 0).compile().as_text()
 
 
@@ -113,7 +133,7 @@ def test_a_time_step_of_training_touches_nothing_of_the_size_of_a_window_or_a_ke
 @pytest.mark.parametrize("streams", [1, 8])
 def test_a_character_that_is_drawn_moves_no_kernel(streams):
     V, H = 29, 96
-    model = ModelConfig(V, 2, H, 16, 0.0)
+    model = ModelConfig(vocabulary_size=V, layers=2, hidden_size=H, embedding_size=16, dropout=0.0)
     mesh = make_mesh(streams)
     program = chunk_program(model, mesh, streams)
     (found,) = written(program, CHUNK)

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,17 +14,22 @@ import pytest
 from safetensors.numpy import save_file
 
 from charlstm.errors import RunError, StorageError
-from charlstm.model.network import initial_parameters, to_tensors
-from charlstm.runs.folder import create_run, free_name, load_weights, newest_run, open_run
-from charlstm.training.loop import initial_state
+from charlstm.evaluation.static import score_text
+from charlstm.model.parameters import initial_parameters, to_tensors
+from charlstm.runs.checkpoints import load_checkpoint, save_checkpoint
+from charlstm.runs.folder import create_run, free_name, newest_run, open_run
+from charlstm.runs.texts import reopen
+from charlstm.runs.weights import Weights, load_weights, save_weights
+from charlstm.training.loop import train
+from charlstm.training.steps import initial_state
 
 
 @pytest.fixture
 def run(make_run):
     """A run with weights and a checkpoint."""
     run = make_run()
-    run.save_weights(initial_parameters(run.config.model, 5))
-    run.save_checkpoint(initial_state(run.config.model, run.config.training), {"step": 3})
+    save_weights(run.weights_path, Weights(run.config, run.vocabulary, initial_parameters(run.config.model, 5)))
+    save_checkpoint(run, initial_state(run.config.model, run.config.training), {"step": 3})
     return run
 
 
@@ -45,7 +51,7 @@ def test_the_weights_file_alone_is_enough(run, tmp_path):
 
 def test_a_checkpoint_comes_back_bit_for_bit(run):
     state = initial_state(run.config.model, run.config.training)
-    loaded, facts = run.load_checkpoint(state)
+    loaded, facts = load_checkpoint(run, state)
     assert facts == {"step": 3}
     for a, b in zip(jax.tree.leaves(loaded), jax.tree.leaves(state), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -66,7 +72,7 @@ def test_a_changed_byte_anywhere_is_noticed(run, name, place):
         if name.startswith("weights"):
             load_weights(path)
         else:
-            run.load_checkpoint(initial_state(run.config.model, run.config.training))
+            load_checkpoint(run, initial_state(run.config.model, run.config.training))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path, metadata):
 
 def test_weights_of_a_newer_format_are_refused_by_its_number(run):
     newer = replace(run, config=replace(run.config, format=2))
-    newer.save_weights(initial_parameters(run.config.model, 5))
+    save_weights(run.weights_path, Weights(newer.config, run.vocabulary, initial_parameters(run.config.model, 5)))
     with pytest.raises(RunError, match="is of format 2, but this program reads format 1"):
         load_weights(run.path)
 
@@ -105,8 +111,8 @@ def test_a_save_that_fails_leaves_the_checkpoint_before_it_whole(run, monkeypatc
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError):
-        run.save_checkpoint(state, {"step": 4})
-    assert run.load_checkpoint(state)[1] == {"step": 3}
+        save_checkpoint(run, state, {"step": 4})
+    assert load_checkpoint(run, state)[1] == {"step": 3}
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
@@ -138,8 +144,8 @@ def test_a_checkpoint_of_other_settings_is_refused(run):
     path = run.path / "config.json"
     path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
     changed = open_run(run.path)
-    with pytest.raises(RunError, match="not what the checkpoint was written with"):
-        changed.load_checkpoint(initial_state(run.config.model, run.config.training))
+    with pytest.raises(RunError, match="are not those that its checkpoint was written with"):
+        load_checkpoint(changed, initial_state(run.config.model, run.config.training))
 
 
 def test_an_existing_run_is_replaced_only_on_request_and_nothing_else_ever(run, tmp_path):
@@ -186,3 +192,17 @@ def test_a_free_name_is_counted_up(tmp_path):
     for name in ("a", "a-2"):
         (tmp_path / name).mkdir()
     assert free_name(tmp_path / "a") == tmp_path / "a-3"
+
+
+def test_a_run_of_an_earlier_version_is_read_and_resumed(tmp_path, text_file, monkeypatch):
+    # Made and stopped before the modules were put into rooms; files of a run are a promise.
+    path = shutil.copytree(Path(__file__).with_name("format-1"), tmp_path / "run")
+    monkeypatch.chdir(text_file.parent)
+    run = open_run(path)
+    before = [report["step"] for report in run.read_metrics()]
+    corpus = reopen(run.config.corpus, run.vocabulary)
+    score = score_text(load_weights(path), corpus.split(0.1)[1])
+    assert score.nats == pytest.approx(225.1454, abs=0.01), "as the run itself noted at step 28"
+    *_, last = train(run, corpus, resume=True)
+    assert last.reason == "done" and last.step == 60 and last.best
+    assert [report["step"] for report in run.read_metrics()][: len(before)] == before

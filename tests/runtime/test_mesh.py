@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
-from charlstm.runtime.mesh import STREAMS, by_stream, everywhere, make_mesh, mean_over_devices, own_streams
+from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, pmean_tree, replicate, shard_streams
 
 
 @given(st.integers(1, 500))
@@ -36,7 +36,7 @@ def test_all_devices_together_read_every_stream_once_and_in_order(streams):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_spread_out_arrays_keep_their_values_and_every_device_holds_its_streams(numbers, axis):
     array = numbers.normal(size=(8, 8, 8)).astype(np.float32)
-    spread = by_stream(make_mesh(8), {"a": array}, axis)["a"]
+    spread = shard_streams(make_mesh(8), {"a": array}, axis)["a"]
     np.testing.assert_array_equal(spread, array)
     for device, shard in enumerate(spread.addressable_shards):
         np.testing.assert_array_equal(shard.data, array.take(range(4 * device, 4 * device + 4), axis))
@@ -44,7 +44,7 @@ def test_spread_out_arrays_keep_their_values_and_every_device_holds_its_streams(
 
 def test_what_is_everywhere_is_whole_on_every_device(numbers):
     array = numbers.normal(size=(3, 5)).astype(np.float32)
-    shards = everywhere(make_mesh(8), [array])[0].addressable_shards
+    shards = replicate(make_mesh(8), [array])[0].addressable_shards
     assert len(shards) == 2
     for shard in shards:
         np.testing.assert_array_equal(shard.data, array)
@@ -55,7 +55,7 @@ def test_the_mean_over_devices_keeps_every_array_in_its_place_whatever_its_size(
     ones = jax.tree.map(jnp.ones, shapes, is_leaf=lambda shape: isinstance(shape, tuple))
     arrays = jax.tree.map(lambda one: jnp.float32(numbers.normal(size=(2, *one.shape))), ones)
     mean = jax.shard_map(
-        lambda tree: mean_over_devices(jax.tree.map(lambda part: part[0], tree)),
+        lambda tree: pmean_tree(jax.tree.map(lambda part: part[0], tree)),
         mesh=make_mesh(8),
         in_specs=P(STREAMS),
         out_specs=P(),

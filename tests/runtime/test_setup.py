@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from charlstm.runtime.setup import cpu_quota
+from charlstm.runtime.processor import cpu_quota
 
 PROGRAM = """
 from charlstm.runtime.setup import set_up_jax

@@ -1,4 +1,4 @@
-"""Drawing text: the right frequencies, the right filters, and nothing that depends on chunks or company."""
+"""Sampling text: the right frequencies, the right filters, and nothing that depends on chunks or company."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,13 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import ModelConfig, SamplingConfig
+from charlstm.config import ModelConfig
 from charlstm.model.network import CharLSTM, zero_states
-from charlstm.sampling.generation import draw, filter_logits, generate, generate_ids, read_prompt
+from charlstm.sampling.filters import Filters, filter_logits, sample_ids
+from charlstm.sampling.generation import generate, generate_ids, next_symbols, read_prompt
 from charlstm.text.vocabulary import Vocabulary
 
-MODEL = ModelConfig(6, 2, 8, 4, 0.0)
+MODEL = ModelConfig(vocabulary_size=6, layers=2, hidden_size=8, embedding_size=4, dropout=0.0)
 VOCABULARY = Vocabulary.of_characters("\nabcde")
 LOGITS = st.sampled_from([2, 5, 12]).flatmap(  # few sizes, as each is compiled
     lambda V: st.lists(st.floats(-8, 8).map(lambda x: round(x, 3)), min_size=V, max_size=V, unique=True)
@@ -29,8 +30,8 @@ def params() -> nnx.State:
 
 
 def drawn(params, length: int, seed: int = 0, streams: int = 1, precision="float32", **settings) -> np.ndarray:
-    config = SamplingConfig(length=length, **settings)
-    return np.concatenate(list(generate_ids(MODEL, params, np.array([1]), config, seed, streams, precision)))
+    filters, prompt = Filters(**settings), np.array([1])
+    return np.concatenate(list(generate_ids(MODEL, params, prompt, length, filters, seed, streams, precision)))
 
 
 @pytest.mark.parametrize("strangers", [0, 1, 300])  # few and many symbols are summed in two ways
@@ -39,14 +40,14 @@ def test_characters_come_as_often_as_the_softmax_says(strangers):
     uniform = jax.random.uniform(jax.random.key(3), count)
     impossible = np.full(strangers, -np.inf, np.float32)
     table = jnp.tile(np.concatenate([impossible, logits, impossible]), (count, 1))
-    found = np.bincount(draw(uniform, table, SamplingConfig(temperature=0.7)) - strangers, minlength=5)
+    found = np.bincount(sample_ids(uniform, table, Filters(temperature=0.7)) - strangers, minlength=5)
     expected = count * np.exp(logits / 0.7) / np.exp(logits / 0.7).sum()
     assert len(found) == 5
     # Chi-square with 4 degrees of freedom is above 23.5 once in 10,000 seeds; this seed is fixed.
     assert ((found - expected) ** 2 / expected).sum() < 23.5
 
 
-def test_many_streams_draw_from_what_the_model_predicts(params):
+def test_many_streams_sample_from_what_the_model_predicts(params):
     found = np.bincount(drawn(params, 1, seed=3, streams=8192, temperature=1.0)[0], minlength=6)
     expected = 8192 * np.asarray(jax.nn.softmax(read_prompt(MODEL, params, np.array([1]))[2][0]))
     # With 5 degrees of freedom, above 25.8 once in 10,000 seeds.
@@ -64,20 +65,20 @@ def test_filters_keep_what_their_definition_says(logits, top_k, top_p):
     if np.abs(before - top_p).min() < 1e-4:
         return  # a tie that rounding decides
     nucleus = {kept[k] for k in range(len(kept)) if before[k] < top_p}
-    found = filter_logits(jnp.array(values)[None], SamplingConfig(temperature=1.0, top_k=top_k, top_p=top_p))[0]
+    found = filter_logits(jnp.array(values)[None], Filters(temperature=1.0, top_k=top_k, top_p=top_p))[0]
     assert set(np.flatnonzero(np.isfinite(found))) == nucleus
 
 
 @pytest.mark.parametrize(("uniform", "expected"), [(0.0, 1), (1 - 2**-24, 2)], ids=["smallest", "largest"])
 def test_no_random_number_draws_what_is_impossible(uniform, expected):
     logits = jnp.array([[-jnp.inf, 0.0, 1.0, -jnp.inf]])
-    assert int(draw(jnp.float32([uniform]), logits, SamplingConfig(temperature=1.0))[0]) == expected
+    assert int(sample_ids(jnp.float32([uniform]), logits, Filters(temperature=1.0))[0]) == expected
 
 
 def test_temperature_zero_is_always_the_likeliest(params):
     assert (drawn(params, 50, seed=1, temperature=0) == drawn(params, 50, seed=2, temperature=0)).all()
     logits = jnp.array([[0.0, 3.0, 1.0]])
-    assert int(draw(jnp.float32([0.5]), logits, SamplingConfig(temperature=0))[0]) == 1
+    assert int(sample_ids(jnp.float32([0.5]), logits, Filters(temperature=0))[0]) == 1
 
 
 @pytest.mark.parametrize("temperature", [1e-45, 1e-38, 1e-20, 1e-10, 1e-4])
@@ -125,7 +126,19 @@ def test_a_prompt_is_read_as_if_character_by_character(params, numbers, length):
     np.testing.assert_allclose(found_states[1].cell, states[1].cell, atol=1e-5)
 
 
-def test_pieces_are_text_of_the_length_asked_for(params):
-    text = "".join(generate(MODEL, params, VOCABULARY, "ab", SamplingConfig(length=333)))
+def test_pieces_are_text_of_the_length_asked_for(params, weights_of):
+    weights = weights_of(MODEL, VOCABULARY, params)
+    text = "".join(generate(weights, "ab", 333, Filters(), seed=0))
     assert len(text) == 333 and set(text) <= set(VOCABULARY.symbols)
-    assert "".join(generate(MODEL, params, VOCABULARY, "", SamplingConfig(length=0))) == ""
+    assert "".join(generate(weights, "", 0, Filters(), seed=0)) == ""
+
+
+def test_the_next_characters_are_the_softmax_of_the_logits_in_order(params, weights_of):
+    weights = weights_of(MODEL, VOCABULARY, params)
+    found = next_symbols(weights, "ab", 6)
+    logits = np.asarray(read_prompt(MODEL, params, VOCABULARY.encode("ab"))[2][0], np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [symbol for symbol, _ in found] == [VOCABULARY.symbols[k] for k in np.argsort(-expected)]
+    for symbol, probability in found:
+        assert probability == pytest.approx(expected[VOCABULARY.symbols.index(symbol)], abs=1e-6)
+    assert next_symbols(weights, "ab", 2) == found[:2]

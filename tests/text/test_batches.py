@@ -67,7 +67,7 @@ def test_places_far_into_a_long_run_are_exact():
 
 def test_a_dispatch_holds_the_windows_of_its_steps_and_nothing_behind():
     windows = windows_of((100, 3, 4))
-    inputs, targets = windows.windows(5, count=2, room=4)
+    inputs, targets = windows.windows(5, count=2, max_steps=4)
     for k in range(2):
         np.testing.assert_array_equal((inputs[k], targets[k]), windows.window(5 + k))
     assert not inputs[2:].any() and not targets[2:].any()

@@ -9,9 +9,9 @@ import zipfile
 
 import pytest
 
+from charlstm.errors import DownloadError
 from charlstm.text import catalogue
 from charlstm.text.catalogue import NAMED, NamedCorpus, locate_named
-from charlstm.errors import DownloadError
 
 TEXT = b"It was the best of times, it was the worst of times.\n" * 200
 GZIPPED = gzip.compress(TEXT)
@@ -68,15 +68,15 @@ def left_behind(tmp_path) -> list[str]:
     return [path.name for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_text_is_fetched_once_and_progress_is_told(monkeypatch, server):
+def test_a_text_is_downloaded_once_with_progress(monkeypatch, server):
     told = []
     name = named(monkeypatch, server, TEXT)
     for _ in range(2):
         (path,) = locate_named(name, lambda *progress: told.append(progress))
         assert path.read_bytes() == TEXT
-    assert server.asked == ["/text.txt"] and NAMED[name].at_hand
+    assert server.asked == ["/text.txt"] and NAMED[name].downloaded
     assert [size for _, size, _ in told] == sorted(size for _, size, _ in told)
-    assert told[-1] == ("dickens", len(TEXT), len(TEXT))
+    assert told[-1] == ("downloading dickens", len(TEXT), len(TEXT))
 
 
 def in_chunks(data: bytes, size: int) -> bytes:
@@ -102,9 +102,9 @@ def test_progress_is_out_of_the_known_size_whatever_the_server_says(monkeypatch,
     assert {size for _, _, size in told} == {len(TEXT)} and told[-1][1] == len(TEXT)
 
 
-def test_what_is_at_hand_needs_no_server(monkeypatch, server):
+def test_what_is_downloaded_needs_no_server(monkeypatch, server):
     name = named(monkeypatch, server, TEXT)
-    assert not NAMED[name].at_hand
+    assert not NAMED[name].downloaded
     locate_named(name)
     server.files.clear()
     assert locate_named(name)[0].read_bytes() == TEXT and len(server.asked) == 1
@@ -147,7 +147,7 @@ def test_a_zip_is_unpacked(monkeypatch, server):
 )
 def test_what_is_not_what_it_should_be_is_an_error_and_leaves_nothing(monkeypatch, server, tmp_path, changes):
     name = named(monkeypatch, server, TEXT, **changes)
-    with pytest.raises(DownloadError, match="cannot fetch dickens"):
+    with pytest.raises(DownloadError, match="cannot download dickens"):
         locate_named(name)
     assert left_behind(tmp_path) == []
 
@@ -159,7 +159,7 @@ def test_a_zip_that_is_none_or_holds_another_file_leaves_nothing(monkeypatch, se
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr(content, TEXT)
         content = packed.getvalue()
-    with pytest.raises(DownloadError, match="cannot fetch dickens"):
+    with pytest.raises(DownloadError, match="cannot download dickens"):
         locate_named(named(monkeypatch, server, content, "/text.zip"))
     assert left_behind(tmp_path) == []
 
@@ -173,10 +173,10 @@ def test_a_page_that_is_gone_is_an_error(monkeypatch, server, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["salt-road", "python-docs", "python-source"])
-def test_what_needs_no_network_is_at_hand(name):
+def test_what_needs_no_network_counts_as_downloaded(name):
     paths = locate_named(name)
     assert paths and all(path.stat().st_size or path.name == "__init__.py" for path in paths)
-    assert NAMED[name].at_hand and NAMED[name].bytes() > 150_000
+    assert NAMED[name].downloaded and NAMED[name].bytes() > 150_000
 
 
 def test_the_bundled_text_is_the_one_in_the_checkout_or_the_wheel():

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from charlstm.text import corpus as corpora
-from charlstm.text import reading as text_files
 from charlstm.config import CorpusConfig
-from charlstm.text.corpus import lasting_names, locate, open_corpus, read_prompt_file, reopen
 from charlstm.errors import ConfigError, CorpusError, RunError, VocabularyError
 from charlstm.files import cache_folder
+from charlstm.runs.texts import find_files, reopen
+from charlstm.text import corpus as corpora
+from charlstm.text import reading
+from charlstm.text.corpus import lasting_names, locate, open_corpus, read_prompt_file
 from charlstm.text.vocabulary import Vocabulary
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=2, max_size=60)
@@ -34,7 +35,13 @@ def text_of(corpus: corpora.Corpus) -> str:
 
 
 def config_of(path: Path, corpus: corpora.Corpus) -> CorpusConfig:
-    return CorpusConfig([str(path)], corpus.vocabulary.unit, "utf-8", corpus.fingerprint, len(corpus))
+    return CorpusConfig(
+        sources=[str(path)],
+        unit=corpus.vocabulary.unit,
+        encoding="utf-8",
+        fingerprint=corpus.fingerprint,
+        characters=len(corpus),
+    )
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def cache(monkeypatch, tmp_path_factory) -> Path:
 @given(text=TEXT, block=st.integers(1, 9))
 @USES_FOLDER
 def test_a_text_is_kept_exactly_however_it_is_cut_into_blocks(tmp_path, monkeypatch, text, block):
-    monkeypatch.setattr(text_files, "_BLOCK", block)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
     corpus = open_corpus([written(tmp_path / "text.txt", text)])
     assert text_of(corpus) == text
     assert corpus.vocabulary.symbols == "".join(sorted(set(text)))
@@ -86,10 +93,10 @@ def test_runs_are_no_texts_of_the_folder_that_they_are_in(tmp_path):
     (run / "checkpoints").mkdir(parents=True)
     for name in ("config.json", "vocabulary.json", "metrics.jsonl", "checkpoints/notes.txt"):
         written(run / name, "{}")
-    assert locate([str(tmp_path)]) == [text]
+    assert find_files([str(tmp_path)], "character") == [text]
     alone = tmp_path / "config.json"
     written(alone, "{}")
-    assert locate([str(tmp_path)]) == [alone, text]
+    assert find_files([str(tmp_path)], "character") == [alone, text]
 
 
 def test_bytes_are_read_from_every_file_of_a_folder(tmp_path):
@@ -255,13 +262,13 @@ def test_a_character_of_any_encoding_is_never_torn(tmp_path, monkeypatch, encodi
     text = "かな and 漢字\r\n" * 3
     path = written(tmp_path / "text.txt", text, encoding)
     for block in range(1, 8):
-        monkeypatch.setattr(text_files, "_BLOCK", block)
-        assert "".join(text_files.characters(path, encoding)) == text
+        monkeypatch.setattr(reading, "BLOCK_BYTES", block)
+        assert "".join(reading.characters(path, encoding)) == text
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 5, 100])
 def test_a_file_cut_off_within_a_character_is_an_error_at_that_character(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(text_files, "_BLOCK", block)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
     path = tmp_path / "cut.txt"
     path.write_bytes("three €".encode()[:-1])
     with pytest.raises(CorpusError, match=r"byte 0xe2 at offset 6$"):
@@ -270,7 +277,7 @@ def test_a_file_cut_off_within_a_character_is_an_error_at_that_character(tmp_pat
 
 @pytest.mark.parametrize("before", [0, 3, 4, 5, 50, 53])  # with 7 bytes in a block some are torn
 def test_a_wrong_encoding_is_an_error_with_the_offset_of_the_byte(tmp_path, monkeypatch, before):
-    monkeypatch.setattr(text_files, "_BLOCK", 7)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 7)
     path = tmp_path / "bad.txt"
     path.write_bytes("é".encode() * before + b"\xff tail")
     with pytest.raises(CorpusError, match=f"byte 0xff at offset {2 * before:,}$"):
@@ -297,7 +304,7 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_a_nul_far_into_a_file_is_named_with_its_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "_BLOCK", 4)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 4)
     with pytest.raises(CorpusError, match="character 11 is a NUL"):
         open_corpus([written(tmp_path / "no.txt", "é" * 10 + "\0")])
 
@@ -311,7 +318,7 @@ def test_an_unreadable_file_is_an_error(tmp_path):
 
 
 def test_a_strange_character_is_named_with_its_place_or_skipped_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "_BLOCK", 4)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 4)
     path = written(tmp_path / "strange.txt", "abcabcжabж")
     known = Vocabulary.of_characters("abc")
     with pytest.raises(VocabularyError, match=r"'ж' \(U\+0436\) at character 7 "):

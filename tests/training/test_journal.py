@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from charlstm.score import Score
 from charlstm.training import journal
 from charlstm.training.journal import Cadence, Clock, Journal
 from charlstm.training.optimizer import Schedule
-from charlstm.score import Score
 
 
 def costs_at_most_6_percent(scored: int, trained: int) -> bool:
@@ -48,7 +48,7 @@ def test_a_journal_survives_its_json(loss, step):
     before = Journal(
         Schedule(1e-3, 10, 100, 20, 0.3), Cadence(2, 5, 100), step, 0.1 + loss, 3, loss, Score(loss, 7, 7, 0.1)
     )
-    assert Journal.from_json(json.loads(json.dumps(before.to_json()))) == before
+    assert Journal.from_dict(json.loads(json.dumps(before.to_dict()))) == before
 
 
 def test_the_best_validation_is_remembered_and_the_others_counted():
@@ -61,7 +61,7 @@ def test_the_best_validation_is_remembered_and_the_others_counted():
 
 
 def test_a_loss_that_is_not_known_yet_survives_its_json():
-    after = Journal.from_json(json.loads(json.dumps(Journal(Schedule(1e-3, 10)).to_json())))
+    after = Journal.from_dict(json.loads(json.dumps(Journal(Schedule(1e-3, 10)).to_dict())))
     assert math.isnan(after.loss) and (after.cadence, after.best, after.step) == (None, None, 0)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import time
 
 import jax
 import numpy as np
@@ -10,19 +11,22 @@ import optax
 import pytest
 from flax import nnx
 
-from charlstm.training import loop
-from charlstm.text.batches import Windows
-from charlstm.text.corpus import Corpus
 from charlstm.errors import RunError, TrainingError
 from charlstm.events import Finished, Report, SampleDue, Saved
-from charlstm.training.journal import Cadence, Clock, Journal
-from charlstm.model.network import define, drop_weights, dropout_masks, to_tensors
-from charlstm.training.optimizer import Schedule
+from charlstm.model.dropout import drop_weights, dropout_masks
+from charlstm.model.parameters import abstract_model, to_tensors
+from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import open_run
-from charlstm.score import Score
 from charlstm.runtime.mesh import make_mesh
-from charlstm.training.loop import Stepper, initial_state, train
+from charlstm.score import Score
+from charlstm.text.batches import Windows
+from charlstm.text.corpus import Corpus
 from charlstm.text.vocabulary import Vocabulary
+from charlstm.training import loop, steps
+from charlstm.training.journal import Cadence, Clock, Journal
+from charlstm.training.loop import train
+from charlstm.training.optimizer import Schedule
+from charlstm.training.steps import Stepper, initial_state
 
 
 def tensors(path):
@@ -59,7 +63,7 @@ def test_a_step_is_one_adamw_update_by_the_gradient_of_its_window_alone(make_run
     config = make_run(optimizer="adamw", batch_size=8, dropout=dropout).config
     model, settings, schedule = config.model, config.training, Schedule(5e-3, 2, 20)
     windows = Windows(corpus.ids, 8, 16)
-    definition, _ = define(model)
+    definition, _ = abstract_model(model)
     rule = optax.chain(
         optax.clip_by_global_norm(settings.clip),
         optax.adamw(1.0, 0.9, 0.99, weight_decay=0.1, mask=lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 1, tree)),
@@ -100,7 +104,7 @@ def test_a_stopped_and_resumed_run_is_bit_for_bit_the_one_that_never_stopped(mak
     trained(whole, corpus)
 
     asked = itertools.count()
-    _, stopped = trained(halves, corpus, stop=lambda: next(asked) >= 10)
+    _, stopped = trained(halves, corpus, should_stop=lambda: next(asked) >= 10)
     assert stopped.reason == "stopped" and 0 < stopped.step < 20
     _, finished = trained(halves, corpus, resume=True)
     assert finished.reason == "done" and finished.step == 20
@@ -148,7 +152,7 @@ def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
     for devices in (1, 2):
         mesh = make_mesh(4 * devices)
         assert mesh.size == devices
-        monkeypatch.setattr(loop, "make_mesh", lambda batch_size, mesh=mesh: mesh)
+        monkeypatch.setattr(steps, "make_mesh", lambda batch_size, mesh=mesh: mesh)
         stepper = Stepper(config.model, config.training, windows, initial_state(config.model, config.training))
         for step in range(4):
             stepper.dispatch(step, 1, Schedule(5e-3, 2, 20))
@@ -160,8 +164,8 @@ def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
 
 def test_the_steps_are_compiled_once(make_run, corpus, monkeypatch):
     made = []
-    make_steps = loop.make_steps
-    monkeypatch.setattr(loop, "make_steps", lambda *arguments: made.append(make_steps(*arguments)) or made[-1])
+    make_steps = steps.make_steps
+    monkeypatch.setattr(steps, "make_steps", lambda *arguments: made.append(make_steps(*arguments)) or made[-1])
     trained(make_run(), corpus)
     assert len(made) == 1 and made[0]._cache_size() == 1
 
@@ -180,13 +184,13 @@ def test_a_report_has_every_figure_and_the_metrics_are_the_reports(make_run, cor
 
 
 def test_the_weights_kept_are_those_of_the_best_validation(make_run, corpus):
-    from charlstm.evaluation.static import evaluate
-    from charlstm.runs.folder import load_weights
+    from charlstm.evaluation.static import score_text
+    from charlstm.runs.weights import load_weights
 
     run = make_run(learning_rate=0.3, steps=40)  # so high a rate makes it worse at times
     _, finished = trained(run, corpus)
     weights = load_weights(run.path)
-    score = evaluate(weights.config.model, weights.params, corpus.split(0.1)[1], run.vocabulary)
+    score = score_text(weights, corpus.split(0.1)[1])
     assert finished.best and math.isclose(score.loss, finished.best.loss, rel_tol=1e-6)
 
 
@@ -210,7 +214,7 @@ def even_clock(monkeypatch):
         now += 0.01 * count + (0.5 if step == 0 else 0)
         return count
 
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(Stepper, "dispatch", timed)
 
 
@@ -235,23 +239,22 @@ def test_no_step_is_made_beyond_the_limit_however_many_minutes_are_left(make_run
 def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, corpus):
     with pytest.raises(TrainingError, match=r"became (nan|inf)") as caught:
         trained(make_run(learning_rate=1e12, clip=1e12, optimizer="adamw"), corpus)
-    assert "--learning-rate" in caught.value.hint
+    assert "learning_rate" in caught.value.hint
 
 
 def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
-    monkeypatch.setattr(loop, "_SAVE_SECONDS", -1.0)  # after every dispatch ...
-    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(1000, 1000, 0))  # ... and long before any report
+    monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(1000, 1000, 0))  # saves come long before any report
     run = make_run(optimizer="adamw", learning_rate=1e12, steps=2000, validation=0.0)
     with pytest.raises(TrainingError, match="the loss became"):
-        trained(run, corpus)
+        trained(run, corpus, save_every=-1.0)
     kept = tensors(run.path / "checkpoints" / "last.safetensors")
     assert all(np.isfinite(tensor).all() for tensor in kept.values())
-    _, facts = run.load_checkpoint(initial_state(run.config.model, run.config.training))
+    _, facts = load_checkpoint(run, initial_state(run.config.model, run.config.training))
     assert math.isfinite(facts["loss_sum"]) and 0 < facts["step"] < 2000
 
 
 def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, corpus, monkeypatch):
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Score(math.nan, 1, 1))
+    monkeypatch.setattr(loop, "score_text", lambda *_: Score(math.nan, 1, 1))
     run = make_run()
     with pytest.raises(TrainingError, match="the loss became"):
         trained(run, corpus)
@@ -259,12 +262,11 @@ def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, 
 
 
 def test_all_validations_of_a_run_are_of_the_same_characters():
-    book, windows = Journal(Schedule(1e-3, 1)), Windows(np.zeros(10**6, np.uint8), 8, 64)
-    ids = np.zeros(10**6, np.uint8)
-    loop._plan(book, 3000, windows, ids)
-    assert book.cadence and (before := book.cadence).characters < len(ids)
+    book = Journal(Schedule(1e-3, 1))
+    book.set_length(3000, 8 * 64, 10**6)
+    assert book.cadence and (before := book.cadence).characters < 10**6
     book.note_validation(Score(1.0, 1, 1))
-    loop._plan(book, 6000, windows, ids)
+    book.set_length(6000, 8 * 64, 10**6)
     assert book.cadence.characters == before.characters and book.cadence.report == 60
 
 
@@ -276,12 +278,12 @@ def test_the_first_speed_after_resuming_is_that_of_its_own_steps(make_run, corpu
         made[0] += count
         return count
 
-    monkeypatch.setattr(loop, "ROOM", 1)
+    monkeypatch.setattr(steps, "MAX_STEPS", 1)
     monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(10, 20, 0))
     monkeypatch.setattr(Stepper, "dispatch", one_second_each)
     monkeypatch.setattr(Clock, "elapsed", lambda _: made[0])
     run, asked = make_run(steps=20), itertools.count()
-    trained(run, corpus, stop=lambda: next(asked) == 4)
+    trained(run, corpus, should_stop=lambda: next(asked) == 4)
     reports, _ = trained(run, corpus, resume=True)
     assert [report.characters_per_second for report in reports] == [4 * 16, 4 * 16]
 
@@ -298,6 +300,15 @@ def test_a_finished_run_and_a_run_without_checkpoint_cannot_be_resumed(make_run,
 def test_samples_are_offered_as_often_as_asked(make_run, corpus):
     happened = list(train(make_run(sample_every=5), corpus))
     assert [event.step for event in happened if isinstance(event, SampleDue)] == [5, 10, 15, 20]
+
+
+def test_the_weights_of_a_sample_stay_what_they_were(make_run, corpus):
+    events = train(make_run(sample_every=5), corpus)
+    due = next(event for event in events if isinstance(event, SampleDue))
+    before = jax.tree.map(np.array, due.weights.params)
+    assert isinstance(list(events)[-1], Finished)
+    for a, b in zip(jax.tree.leaves(due.weights.params), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.slow

@@ -1,13 +1,20 @@
 """Muon: what orthogonalisation does to a matrix, and that devices share the work without changing the result."""
 
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax.contrib
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from charlstm.training.muon import orthogonal, scale_by_muon
 from charlstm.runtime.mesh import make_mesh
+from charlstm.training.muon import ROUNDS, orthogonal, scale_by_muon
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import muon_rounds
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 12), (12, 5), (1, 6)])
@@ -59,3 +66,30 @@ def test_updates_are_equally_long_in_every_direction_and_longer_where_inputs_are
     for gate in np.split(np.asarray(jax.jit(update)(kernel)), 4, axis=1):
         strengths = np.linalg.svd(gate, compute_uv=False) / length
         assert np.median(strengths) > 0.72 and strengths.max() < 1.28
+
+
+def test_a_first_step_is_that_of_optax_for_each_gate(numbers):
+    # Optax's Muon with the same rounds; it knows nothing of gates, devices, and lengths that suit AdamW's rate.
+    kernel = jnp.float32(numbers.normal(size=(12, 4 * 16)))
+    rule = scale_by_muon(0.95)
+    ours = jax.jit(
+        jax.shard_map(
+            lambda g: rule.update(g, rule.init(g))[0], mesh=make_mesh(1), in_specs=P(), out_specs=P(), check_vma=False
+        )
+    )(kernel)
+    whole = optax.contrib.MuonDimensionNumbers()
+    theirs = optax.contrib.scale_by_muon(
+        ns_coeffs=ROUNDS, ns_steps=len(ROUNDS), beta=0.95, eps=1e-7, weight_dimension_numbers=[whole] * 4
+    )
+    gates = jnp.split(kernel, 4, axis=1)
+    expected, _ = theirs.update(gates, theirs.init(gates))
+    np.testing.assert_allclose(ours, np.concatenate(expected, axis=1) * 2.25 * (16 / 12) ** 0.5, rtol=2e-3, atol=2e-4)
+
+
+def test_the_constants_are_those_that_the_script_finds():
+    low, high = 0.01, 1.0
+    for constants in ROUNDS:
+        found, t = muon_rounds.best_round(low, high)
+        np.testing.assert_allclose(found, constants, atol=2e-3)
+        low, high = 1 - t, 1 + t
+    assert low == pytest.approx(0.73, abs=0.002)

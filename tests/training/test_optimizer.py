@@ -13,12 +13,27 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig, TrainingConfig
-from charlstm.model.network import initial_parameters, to_tensors
+from charlstm.model.parameters import initial_parameters, to_tensors
+from charlstm.runtime.mesh import make_mesh
 from charlstm.training.muon import scale_by_muon
 from charlstm.training.optimizer import Schedule, make_optimizer
-from charlstm.runtime.mesh import make_mesh
 
-TRAINING = TrainingConfig(4, 16, "adamw", 1e-3, 0.1, 0.5, 3, 100, None, 0.1, None, "float32", 0, 0)
+TRAINING = TrainingConfig(
+    batch_size=4,
+    sequence_length=16,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    weight_decay=0.1,
+    clip=0.5,
+    warmup=3,
+    steps=100,
+    minutes=None,
+    validation=0.1,
+    patience=None,
+    precision="float32",
+    seed=0,
+    sample_every=0,
+)
 
 
 @given(st.integers(1, 50), st.integers(60, 500))
@@ -70,7 +85,7 @@ def is_kernel_of_gates(name: str) -> bool:
 
 @pytest.fixture(scope="module")
 def params() -> nnx.State:
-    return initial_parameters(ModelConfig(5, 1, 4, 3, 0.0), 0)
+    return initial_parameters(ModelConfig(vocabulary_size=5, layers=1, hidden_size=4, embedding_size=3, dropout=0.0), 0)
 
 
 def test_the_adamw_chain_is_that_of_optax(params):

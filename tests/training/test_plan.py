@@ -7,23 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.config import ModelConfig, TrainingConfig, Wishes
+from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import ConfigError
-from charlstm.model.network import count_parameters
-from charlstm.training.plan import Fit, fit, weights_used
+from charlstm.model.parameters import count_parameters
+from charlstm.options import TrainOptions
 from charlstm.training.machine import Machine, measure_machine
+from charlstm.training.plan import Plan, resolve, weights_used
 
 MACHINE = Machine("float32", 2e11)
 
 
-def fitted(wishes: Wishes, characters: int = 1_000_000, devices: int = 2, based_on: ModelConfig | None = None) -> Fit:
-    return fit(wishes, characters, 65, devices, based_on, MACHINE)
+def planned(
+    options: TrainOptions, characters: int = 1_000_000, devices: int = 2, based_on: ModelConfig | None = None
+) -> Plan:
+    return resolve(options, characters, 65, devices, based_on, MACHINE)
 
 
 @given(st.integers(2, 10**8), st.floats(0.05, 10_000), st.sampled_from([1, 2, 3, 8, 64]))
 @settings(max_examples=200)
 def test_every_text_time_and_machine_gets_a_run_that_can_be_made(characters, minutes, devices):
-    found = fitted(Wishes(minutes=minutes), characters, devices)
+    found = planned(TrainOptions(minutes=minutes), characters, devices)
     training = found.training
     assert training.batch_size * training.sequence_length <= max(1, (characters - 1) // 4)
     assert training.steps >= 1 and 1 <= training.warmup <= training.steps
@@ -33,19 +36,19 @@ def test_every_text_time_and_machine_gets_a_run_that_can_be_made(characters, min
 @given(st.integers(10**7, 10**9), st.floats(0.5, 10_000), st.sampled_from([1, 2, 3, 8, 64]))
 @settings(max_examples=50)
 def test_where_the_text_is_long_every_device_has_its_streams(characters, minutes, devices):
-    batch_size = fitted(Wishes(minutes=minutes), characters, devices).training.batch_size
+    batch_size = planned(TrainOptions(minutes=minutes), characters, devices).training.batch_size
     assert batch_size % devices == 0 and batch_size >= 4 * devices
 
 
 @pytest.mark.parametrize("devices", [1, 2, 16, 64])
 def test_many_devices_do_not_leave_a_short_text_few_steps(devices):
-    assert fitted(Wishes(), 160_000, devices).training.steps >= 3000
+    assert planned(TrainOptions(), 160_000, devices).training.steps >= 3000
 
 
 @given(st.integers(100_000, 10**8))
 @settings(max_examples=30)
 def test_more_time_never_makes_a_smaller_model(characters):
-    sizes = [fitted(Wishes(minutes=minutes), characters).model.hidden_size for minutes in (1, 3, 10, 60, 600)]
+    sizes = [planned(TrainOptions(minutes=minutes), characters).model.hidden_size for minutes in (1, 3, 10, 60, 600)]
     assert sizes == sorted(sizes)
 
 
@@ -53,7 +56,9 @@ def test_more_time_never_makes_a_smaller_model(characters):
 def test_a_character_meets_all_weights_but_those_that_are_looked_up(layers):
     V, E, H = 11, 5, 7
     looked_up, biases = V * E + E * 4 * H, layers * 4 * H + V
-    parameters = count_parameters(ModelConfig(V, layers, H, E, 0.0))
+    parameters = count_parameters(
+        ModelConfig(vocabulary_size=V, layers=layers, hidden_size=H, embedding_size=E, dropout=0.0)
+    )
     assert weights_used(layers, H, V) == parameters - looked_up - biases
 
 
@@ -61,7 +66,7 @@ def test_a_character_meets_all_weights_but_those_that_are_looked_up(layers):
 @pytest.mark.parametrize("minutes", [0.5, 5, 60])
 def test_no_more_is_promised_than_the_machine_can_do(vocabulary_size, minutes):
     characters = 30_000_000
-    found = fit(Wishes(minutes=minutes), characters, vocabulary_size, 2, None, MACHINE)
+    found = resolve(TrainOptions(minutes=minutes), characters, vocabulary_size, 2, None, MACHINE)
     epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
     work = 6 * weights_used(1, found.model.hidden_size, vocabulary_size) * epochs * characters
     assert 0.3 < work / (60 * minutes * MACHINE.speed) < 1
@@ -78,7 +83,7 @@ def test_what_is_announced_is_what_was_measured(factor, minutes, characters):
         measured.append((model.hidden_size, training.batch_size, training.sequence_length, speed))
         return speed
 
-    found = fit(Wishes(minutes=minutes), characters, 65, 2, None, MACHINE, measure=measure)
+    found = resolve(TrainOptions(minutes=minutes), characters, 65, 2, None, MACHINE, measure=measure)
     assert 1 <= len(measured) <= 3 and found.seconds > 0
     *shape, speed = measured[-1]
     if shape == [found.model.hidden_size, found.training.batch_size, found.training.sequence_length]:
@@ -91,64 +96,66 @@ def test_what_is_announced_is_what_was_measured(factor, minutes, characters):
 
 def test_a_slow_machine_gets_a_smaller_model():
     sizes = [
-        fit(Wishes(minutes=5), 10**6, 65, 2, None, MACHINE, measure=lambda *_, speed=speed: speed).model.hidden_size
+        resolve(
+            TrainOptions(minutes=5), 10**6, 65, 2, None, MACHINE, measure=lambda *_, speed=speed: speed
+        ).model.hidden_size
         for speed in (1e3, 1e4, 1e5)
     ]
     assert sizes == sorted(set(sizes))
 
 
 def test_nothing_is_measured_where_all_that_depends_on_speed_is_given():
-    wishes = Wishes(steps=10, hidden_size=64, batch_size=8, sequence_length=32, precision="float32")
-    fit(wishes, 10**6, 65, 2, None, MACHINE, measure=lambda *_: pytest.fail("measured"))
+    options = TrainOptions(steps=10, hidden_size=64, batch_size=8, sequence_length=32, precision="float32")
+    resolve(options, 10**6, 65, 2, None, MACHINE, measure=lambda *_: pytest.fail("measured"))
 
 
 def test_a_longer_text_is_dropped_out_less():
-    rates = [fitted(Wishes(minutes=5), 10**power).model.dropout for power in (5, 6, 7, 8)]
+    rates = [planned(TrainOptions(minutes=5), 10**power).model.dropout for power in (5, 6, 7, 8)]
     assert rates == sorted(rates, reverse=True) and rates[0] > rates[-1]
 
 
 def test_weights_are_dropped_where_a_text_is_read_over_and_over():
-    often, seldom = (fitted(Wishes(epochs=epochs)).model for epochs in (30, 3))
+    often, seldom = (planned(TrainOptions(epochs=epochs)).model for epochs in (30, 3))
     assert often.weight_drop > seldom.weight_drop == 0
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options",
     [
         {"layers": 3}, {"hidden_size": 77}, {"embedding_size": 9}, {"dropout": 0.0}, {"weight_drop": 0.3},
         {"batch_size": 7}, {"sequence_length": 33}, {"learning_rate": 0.5}, {"weight_decay": 0.0}, {"clip": 9.0},
         {"steps": 17}, {"minutes": 0.7}, {"patience": 4}, {"seed": 12}, {"sample_every": 0}, {"optimizer": "adamw"},
     ],
-    ids=lambda wishes: next(iter(wishes)),
+    ids=lambda options: next(iter(options)),
 )  # fmt: skip
-def test_a_wish_is_a_command(wishes):
-    found = fitted(Wishes(**wishes))
+def test_an_option_is_a_command(options):
+    found = planned(TrainOptions(**options))
     settings = dataclasses.asdict(found.model) | dataclasses.asdict(found.training)
-    assert {name: settings[name] for name in wishes} == wishes
+    assert {name: settings[name] for name in options} == options
 
 
-def test_epochs_are_so_many_readings_of_the_text():
-    training = fitted(Wishes(epochs=3)).training
+def test_epochs_are_passes_over_the_text():
+    training = planned(TrainOptions(epochs=3)).training
     read = training.steps * training.batch_size * training.sequence_length / 999_999
     assert read == pytest.approx(3, abs=0.01) and training.minutes is None
 
 
 def test_a_budget_of_steps_has_no_clock():
-    assert fitted(Wishes(steps=5)).training.minutes is None
+    assert planned(TrainOptions(steps=5)).training.minutes is None
 
 
 def test_a_short_text_shrinks_the_window_and_says_so():
-    found = fitted(Wishes(steps=5), characters=100)
+    found = planned(TrainOptions(steps=5), characters=100)
     assert found.training.batch_size * found.training.sequence_length <= 24
     assert any("the text is short" in note for note in found.notes)
 
 
 def test_the_shape_comes_with_the_weights_to_start_from():
-    base = ModelConfig(60, 2, 96, 40, 0.25)
-    found = fitted(Wishes(), based_on=base).model
+    base = ModelConfig(vocabulary_size=60, layers=2, hidden_size=96, embedding_size=40, dropout=0.25)
+    found = planned(TrainOptions(), based_on=base).model
     assert (found.layers, found.hidden_size, found.embedding_size) == (2, 96, 40)
-    with pytest.raises(ConfigError, match="--hidden-size is 128"):
-        fitted(Wishes(hidden_size=128), based_on=base)
+    with pytest.raises(ConfigError, match="hidden_size is 128"):
+        planned(TrainOptions(hidden_size=128), based_on=base)
 
 
 def test_a_precision_that_was_asked_for_is_the_only_one_measured():

@@ -1,0 +1,65 @@
+"""Everything that `evaluate` is asked for: which text is scored, the model's own score, and those beside it."""
+
+import numpy as np
+
+from charlstm.errors import ConfigError
+from charlstm.evaluation.baseline import baselines
+from charlstm.evaluation.dynamic import Adapter
+from charlstm.evaluation.static import OnScored, score_text, score_windows
+from charlstm.options import EvaluateOptions
+from charlstm.runs.texts import names_of, open_texts, reopen
+from charlstm.runs.weights import Weights
+from charlstm.score import Evaluation, Score
+from charlstm.text.corpus import Corpus
+
+
+def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
+    """Score the texts of `options`, or the validation part of the run that the weights are of.
+
+    Raises:
+        ConfigError: no text is named, and the run has no validation part.
+        CorpusError: a text cannot be found or read.
+        RunError: the run's own text has changed since.
+        VocabularyError: a text has unknown characters, and they are not to be skipped.
+    """
+    on_progress = options.on_progress or (lambda what, done, total: None)
+
+    def scoring(what: str) -> OnScored:
+        return lambda characters: on_progress(what, characters, len(ids) - 1)
+
+    on_progress("reading the text", 0, 0)
+    corpus, ids, training_ids, name = _read(weights, options)
+    score = score_text(weights, ids, 1 if options.exact else None, scoring("scoring"))
+    beside: dict[str, Score] = {}
+    if options.windows:
+        name_of_windows = f"windows of {options.windows}"
+        beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
+    if options.dynamic:
+        on_progress("tuning dynamic evaluation on the training part", 0, 0)
+        adapter = Adapter.measured(weights, training_ids)
+        rule = adapter.tune(training_ids)
+        beside["dynamic"] = adapter.score_text(ids, rule, scoring("learning while scoring"))
+    if options.baseline:
+        on_progress("counting n-grams", 0, 0)
+        beside |= baselines(training_ids, ids, weights.vocabulary)
+    return Evaluation(
+        score.nats, score.characters, score.utf8_bytes, score.standard_error, name, corpus.skipped, beside
+    )
+
+
+def _read(weights: Weights, options: EvaluateOptions) -> tuple[Corpus, np.ndarray, np.ndarray, str]:
+    """The corpus, its part to score, the training part of the run if that is needed, and the scored part's name."""
+    settings, validation = weights.config.corpus, weights.config.training.validation
+    training_ids = np.zeros(0, weights.vocabulary.id_type)
+    if not options.texts or options.dynamic or options.baseline:
+        own = reopen(settings, weights.vocabulary, options.on_progress)
+        training_ids, held_out = own.split(validation)
+        if not options.texts:
+            if not len(held_out):
+                raise ConfigError("the run has no validation part", "name a text to evaluate")
+            return own, held_out, training_ids, "the validation part"
+    encoding = options.encoding or settings.encoding
+    corpus = open_texts(
+        options.texts, settings.unit, encoding, weights.vocabulary, options.unknown, options.on_progress
+    )
+    return corpus, corpus.ids, training_ids, ", ".join(names_of(options.texts))

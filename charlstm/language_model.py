@@ -1,0 +1,172 @@
+"""The front door: train, load, and a trained model that samples, scores and predicts.
+
+Nothing here computes: every function sets JAX up, unless its caller has, and calls the room that does. JAX is loaded
+by the first call, not by importing this.
+"""
+
+import codecs
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charlstm.arguments import method_takes, takes
+from charlstm.config import RunConfig
+from charlstm.events import Event, Started
+from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
+from charlstm.runtime.setup import set_up_jax
+from charlstm.score import Evaluation
+
+if TYPE_CHECKING:
+    from charlstm.runs.weights import Weights
+    from charlstm.text.vocabulary import Vocabulary
+
+
+class LanguageModel:
+    """A trained model: settings, vocabulary and parameters."""
+
+    def __init__(self, weights: "Weights") -> None:
+        self.weights = weights
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings that it was trained with."""
+        return self.weights.config
+
+    @property
+    def vocabulary(self) -> "Vocabulary":
+        """The characters that it knows."""
+        return self.weights.vocabulary
+
+    def __repr__(self) -> str:
+        shape = self.config.model
+        return (
+            f"<LanguageModel {shape.layers} x {shape.hidden_size} {shape.cell.upper()}, "
+            f"{len(self.vocabulary)} {self.vocabulary.unit}s>"
+        )
+
+    @method_takes(SampleOptions)
+    def sample(self, options: SampleOptions) -> str:
+        """Sample a text that follows a prompt; the prompt itself is not returned.
+
+        Raises:
+            ConfigError: an option is out of range.
+            VocabularyError: the prompt has unknown characters, and they are not to be skipped.
+        """
+        return "".join(self._stream(options))
+
+    @method_takes(SampleOptions)
+    def stream(self, options: SampleOptions) -> Iterator[str]:
+        """The same text as `sample`, in pieces, each as soon as it is there.
+
+        Raises:
+            ConfigError: an option is out of range.
+            VocabularyError: the prompt has unknown characters, and they are not to be skipped.
+        """
+        return self._stream(options)
+
+    def _stream(self, options: SampleOptions) -> Iterator[str]:
+        """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
+        set_up_jax()
+        from charlstm.sampling.filters import Filters
+        from charlstm.sampling.generation import generate
+
+        seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+        prompt = self._symbols(options.prompt, options.unknown == "skip")
+        pieces = generate(self.weights, prompt, options.length, Filters.of(options), seed)
+        if self.vocabulary.unit == "character":
+            return pieces
+        return codecs.iterdecode((piece.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")
+
+    def _symbols(self, prompt: str, skip_unknown: bool = False) -> str:
+        """A prompt in symbols of the vocabulary, all of them known."""
+        symbols = self.vocabulary.symbols_of(prompt)
+        if skip_unknown:
+            symbols = self.vocabulary.keep_known(symbols)
+        self.vocabulary.encode(symbols)  # names unknown characters before anything is sampled
+        return symbols
+
+    def next_characters(self, prompt: str = "", top: int = 10) -> list[tuple[str, float]]:
+        """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
+
+        Of a model of bytes they are bytes, each as the character of that number.
+
+        Raises:
+            VocabularyError: the prompt has unknown characters.
+        """
+        set_up_jax()
+        from charlstm.sampling.generation import next_symbols
+
+        return next_symbols(self.weights, self._symbols(prompt), top)
+
+    @method_takes(EvaluateOptions)
+    def evaluate(self, options: EvaluateOptions) -> Evaluation:
+        """Score texts or, if none are named, the validation part of the text that the model was trained on.
+
+        Raises:
+            ConfigError: an option is out of range, or no text is named and there is no validation part.
+            CorpusError: a text cannot be found or read.
+            RunError: the model's own text has changed since.
+            VocabularyError: a text has unknown characters, and they are not to be skipped.
+        """
+        set_up_jax()
+        from charlstm.evaluation.report import evaluate
+
+        return evaluate(self.weights, options)
+
+    def save(self, path: Path | str) -> None:
+        """Save the model as one file, which `load` reads: parameters, settings and vocabulary.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        from charlstm.runs.weights import save_weights
+
+        save_weights(Path(path), self.weights)
+
+
+def load(path: Path | str | None = None) -> LanguageModel:
+    """The best model of a run, or the one in a weights file; by default that of the newest run in runs/.
+
+    Raises:
+        RunError: it is missing, damaged or of another format.
+    """
+    set_up_jax()
+    from charlstm.runs.folder import newest_run
+    from charlstm.runs.weights import load_weights
+
+    return LanguageModel(load_weights(Path(path) if path is not None else newest_run()))
+
+
+@takes(TrainOptions)
+def train(options: TrainOptions) -> LanguageModel:
+    """Train a model on texts, for about three minutes unless told otherwise; returns the best one by validation loss.
+
+    `texts` are files, folders, named corpora or "-" for standard input, one or a list. The run is kept in a folder, so
+    that nothing is lost: a run that was stopped continues with `resume=True`. `on_event` is called with every event
+    (see `charlstm.events`); once `should_stop` returns True, the run is saved and ends.
+
+    Raises:
+        ConfigError: an option is out of range, or contradicts another.
+        CorpusError: a text cannot be found or read.
+        RunError: there is a run already, or none to resume.
+        TrainingError: the loss is not finite.
+        StorageError: the run cannot be written; what was saved before is whole.
+    """
+    set_up_jax()
+    from charlstm.model.parameters import count_parameters
+    from charlstm.training import loop
+    from charlstm.training.start import new_run, resume_run
+
+    def show(event: Event) -> None:
+        if options.on_event:
+            options.on_event(event)
+
+    start = resume_run(options, show) if options.resume else new_run(options, show)
+    run = start.run
+    parameters = count_parameters(run.config.model)
+    show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
+    should_stop = options.should_stop or (lambda: False)
+    for event in loop.train(run, start.corpus, start.params, options.resume, should_stop, start.seconds):
+        show(event)
+    return load(run.path)

@@ -1,0 +1,226 @@
+"""What a user can ask for: every option once, with its default, its bounds and its help.
+
+The command line makes its flags of these fields (cli/options.py), the Python API its keyword arguments (arguments.py).
+A field that is None in `TrainOptions` is left open: `training.plan` closes it, for it depends on the text, the time and
+the machine.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from charlstm.errors import ConfigError, setting
+
+Unit = Literal["character", "byte"]
+Unknown = Literal["error", "skip"]
+Precision = Literal["float32", "bfloat16"]
+PrecisionOption = Literal["float32", "bfloat16", "auto"]
+Optimizer = Literal["muon", "adamw"]
+Texts = str | Path | Sequence[str | Path]
+OnProgress = Callable[[str, int, int], None]  # told what is done, how much of it, and of how much: 0 if unknown
+
+BUNDLED = "salt-road"  # the text that comes with the program
+
+
+class Bounds(NamedTuple):
+    """A closed range and how it is said."""
+
+    low: float
+    high: float
+    words: str
+
+    def check(self, name: str, value: float | None) -> None:
+        """Hold a value that is set against the range; NaN is in none.
+
+        Raises:
+            ConfigError: it is outside.
+        """
+        if value is not None and not self.low <= value <= self.high:
+            raise ConfigError(f"{setting(name)} is {value}, but must be {self.words}")
+
+
+_ABOVE_ZERO = math.ulp(0.0)
+POSITIVE = Bounds(_ABOVE_ZERO, 1e12, "above 0")
+NOT_NEGATIVE = Bounds(0, 1e6, "0 or above")
+COUNT = Bounds(1, 2**31 - 1, "a whole number from 1 on")
+UP_TO_ALL = Bounds(0, 2**31 - 1, "0 or above")
+BELOW_ONE = Bounds(0, 1 - 2**-53, "from 0 up to, but not including, 1")
+
+
+def _from_one(high: int) -> Bounds:
+    return Bounds(1, high, f"from 1 to {high}")
+
+
+class Option(NamedTuple):
+    """What is known of an option beside its name, type and default."""
+
+    help: str
+    group: str = ""
+    bounds: Bounds | None = None
+    unset: str = ""  # what None stands for
+
+
+def option(default: Any, text: str, group: str = "", bounds: Bounds | None = None, unset: str = "") -> Any:
+    """A field that is an option."""
+    return dataclasses.field(default=default, metadata={"option": Option(text, group, bounds, unset)})
+
+
+def options_in(kind: type) -> dict[str, Option]:
+    """The fields of `kind` that are options, in order."""
+    return {f.name: f.metadata["option"] for f in dataclasses.fields(kind) if "option" in f.metadata}
+
+
+def check_bounds(settings: Any) -> None:
+    """Hold every option of a dataclass against its bounds.
+
+    Raises:
+        ConfigError: one is outside of them.
+    """
+    for name, about in options_in(settings.__class__).items():
+        if about.bounds:
+            about.bounds.check(name, getattr(settings, name))
+
+
+_SIZED = "fitted to text, time and machine"
+_TEXT, _RUN, _MODEL, _BUDGET = "Text", "Run", "Model", "Budget (one of them)"
+_OPTIMIZATION, _WATCHING = "Optimization", "Watching"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that one call of `train` is asked for.
+
+    `on_event` is called with every event of the training (events.py); `should_stop` is asked between dispatches of
+    steps, a few times a second: once it says yes, the run is saved and ends.
+    """
+
+    texts: Texts = BUNDLED
+    _: dataclasses.KW_ONLY
+    run: Path | str | None = option(None, "Folder of the run.", _RUN, unset="runs/ and the name of the text")
+    resume: bool = option(False, "Continue a stopped run exactly as if it had never stopped.", _RUN)
+    overwrite: bool = option(False, "Replace the run that is there.", _RUN)
+    init_from: Path | str | None = option(
+        None, "Start from the weights of another run; its vocabulary grows by new characters.", _RUN
+    )
+    unit: Unit = option("character", "Model characters, or the bytes of any file.", _TEXT)
+    encoding: str = option("utf-8", "Encoding of the text files.", _TEXT)
+    validation: float = option(
+        0.1, "Fraction of the text, from its end, that is held out for validation.", _TEXT, BELOW_ONE
+    )
+    layers: int | None = option(None, "Number of recurrent layers.", _MODEL, _from_one(64), "1")
+    hidden_size: int | None = option(None, "Hidden units of each layer.", _MODEL, _from_one(65_536), _SIZED)
+    embedding_size: int | None = option(None, "Size of the character embedding.", _MODEL, _from_one(65_536), _SIZED)
+    dropout: float | None = option(
+        None, "Dropout rate of each layer's output; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
+    )
+    weight_drop: float | None = option(
+        None, "Dropout rate of the recurrent weights; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
+    )
+    minutes: float | None = option(None, "Training time, everything included.", _BUDGET, POSITIVE, "3")
+    epochs: float | None = option(None, "Passes over the text.", _BUDGET, POSITIVE)
+    steps: int | None = option(None, "Updates of the weights.", _BUDGET, COUNT)
+    patience: int | None = option(
+        None, "Stop early after this many validations in a row without improvement.", _BUDGET, COUNT
+    )
+    batch_size: int | None = option(
+        None, "Batch size: streams that are read in parallel.", _OPTIMIZATION, _from_one(1_048_576), _SIZED
+    )
+    sequence_length: int | None = option(
+        None, "Length of a window in characters: truncated backpropagation through time.", _OPTIMIZATION,
+        _from_one(1_048_576), _SIZED,
+    )  # fmt: skip
+    optimizer: Optimizer = option(
+        "muon", "Muon learns more from each step; a step of AdamW takes less time.", _OPTIMIZATION
+    )
+    learning_rate: float | None = option(None, "Peak learning rate.", _OPTIMIZATION, POSITIVE, "suits the optimizer")
+    weight_decay: float = option(0.1, "Decoupled weight decay of the matrices.", _OPTIMIZATION, NOT_NEGATIVE)
+    clip: float = option(1.0, "Maximal global norm of the gradient.", _OPTIMIZATION, POSITIVE)
+    precision: PrecisionOption = option(
+        "auto", "Precision of matrix products; auto measures this machine.", _OPTIMIZATION
+    )
+    seed: int = option(0, "Seed of all random numbers.", _OPTIMIZATION, Bounds(0, 2**32 - 1, "from 0 to 4294967295"))
+    sample_every: int = option(
+        20, "Show a sample after this many of the hundred reports; 0: never.", _WATCHING, UP_TO_ALL
+    )
+    on_event: Callable[[Any], None] | None = None
+    should_stop: Callable[[], bool] | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        budgets = [setting(name) for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
+        if len(budgets) > 1:
+            raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
+        if self.resume:
+            for field in dataclasses.fields(self):
+                given = getattr(self, field.name) != field.default
+                if given and field.name not in ("run", "resume", "on_event", "should_stop"):
+                    raise cannot_resume_with(field.name)
+
+
+def cannot_resume_with(name: str) -> ConfigError:
+    """A resumed run has its settings; silently ignoring others would mislead."""
+    given = "a text" if name == "texts" else setting(name)
+    return ConfigError(
+        f"{given} cannot be given together with {setting('resume')}", "the run continues with the settings that it has"
+    )
+
+
+_SAMPLING, _PROMPT = "Sampling", "Prompt"
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How a text is sampled. Filters apply in the order temperature, top-k, top-p; without a seed, one is drawn."""
+
+    prompt: str = ""
+    _: dataclasses.KW_ONLY
+    unknown: Unknown = option("error", "What to do with characters that the model does not know.", _PROMPT)
+    length: int = option(
+        1000, "Characters to sample, not counting the prompt.", _SAMPLING, Bounds(0, 2**62, "0 or above")
+    )
+    temperature: float = option(
+        0.8, "Below 1 safer, above 1 wilder; 0 always takes the most likely character.", _SAMPLING,
+        Bounds(0, 1e6, "from 0 to 1000000"),
+    )  # fmt: skip
+    top_k: int = option(0, "Sample among the k most likely characters only; 0: among all.", _SAMPLING, UP_TO_ALL)
+    top_p: float = option(
+        1.0, "Sample among the most likely characters that together have this probability.", _SAMPLING,
+        Bounds(_ABOVE_ZERO, 1, "above 0, up to 1"),
+    )  # fmt: skip
+    seed: int | None = option(
+        None, "Seed of the random numbers.", _SAMPLING, Bounds(0, 2**32 - 1, "from 0 to 4294967295"), "drawn and shown"
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+_BESIDE = "Beside the score"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is scored, and how; without texts the validation part of the model's own."""
+
+    texts: Texts | None = None
+    _: dataclasses.KW_ONLY
+    exact: bool = option(False, "Read in a single stream: slower, and without any approximation.")
+    unknown: Unknown = option("error", "What to do with characters that the model does not know.", _TEXT)
+    encoding: str | None = option(None, "Encoding of the text files.", _TEXT, unset="the run's")
+    dynamic: bool = option(False, "Dynamic evaluation: weights that go on learning from what was scored.", _BESIDE)
+    baseline: bool = option(False, "Score without a network: n-grams, xz and guessing.", _BESIDE)
+    windows: int | None = option(
+        None, "Score windows of this many characters, each from a zero state.", _BESIDE, _from_one(65_536), "not done"
+    )
+    on_progress: OnProgress | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        if self.encoding and not self.texts:
+            raise ConfigError(
+                f"{setting('encoding', self.encoding)} is for texts, but none is named",
+                "the run's own text is read as it was",
+            )

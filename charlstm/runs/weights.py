@@ -1,0 +1,47 @@
+"""Weights: parameters with the settings and the vocabulary that they belong to. One file holds all three."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flax import nnx
+
+from charlstm.config import ModelConfig, RunConfig
+from charlstm.model.parameters import from_tensors, to_tensors
+from charlstm.runs.folder import find_weights, make_header, read_header
+from charlstm.runs.tensors import load_tensors, save_tensors
+from charlstm.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A trained model as sampling and evaluation need it."""
+
+    config: RunConfig
+    vocabulary: Vocabulary
+    params: nnx.State
+
+    @property
+    def model(self) -> ModelConfig:
+        """The shape of the model."""
+        return self.config.model
+
+
+def save_weights(path: Path, weights: Weights) -> None:
+    """Save `weights` as one file.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    save_tensors(path, to_tensors(weights.params), make_header(weights.config, weights.vocabulary))
+
+
+def load_weights(path: Path) -> Weights:
+    """The weights of a run directory, or of a single weights file.
+
+    Raises:
+        RunError: they are missing, of another format, truncated or damaged.
+    """
+    file = find_weights(path)
+    tensors, header = load_tensors(file)
+    config, vocabulary = read_header(header, str(file))
+    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)))

@@ -1,0 +1,163 @@
+"""The Python API: what a program gets, and what it is spared."""
+
+import math
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charlstm
+from charlstm import events
+
+VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
+SMALL = {"hidden_size": 16, "batch_size": 4, "sequence_length": 16, "steps": 6, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text in it."""
+    folder = tmp_path_factory.mktemp("api")
+    (folder / "verse.txt").write_bytes(VERSE.encode())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> charlstm.LanguageModel:
+    return charlstm.train(folder / "verse.txt", run=folder / "run", **SMALL)
+
+
+def test_a_loaded_model_is_the_one_that_training_returned(model, folder):
+    text = model.sample("The ", length=50, seed=3)
+    assert charlstm.load(folder / "run").sample("The ", length=50, seed=3) == text
+    model.save(folder / "alone.safetensors")
+    assert charlstm.load(str(folder / "alone.safetensors")).sample("The ", length=50, seed=3) == text
+    assert len(text) == 50 and set(text) <= set(VERSE)
+
+
+def test_a_stream_is_the_sample_in_pieces(model):
+    pieces = list(model.stream("The ", length=300, seed=1))
+    assert len(pieces) > 1 and "".join(pieces) == model.sample("The ", length=300, seed=1)
+
+
+def test_without_a_seed_every_sample_is_another(model):
+    assert model.sample(length=100) != model.sample(length=100)
+
+
+def test_the_next_characters_are_a_distribution(model):
+    found = model.next_characters("The ti", top=1000)
+    assert math.isclose(sum(probability for _, probability in found), 1, rel_tol=1e-5)
+    assert len(found) == len(model.vocabulary) and found == sorted(found, key=lambda each: -each[1])
+    assert model.next_characters("The ti", top=3) == found[:3]
+    assert model.sample("The ti", length=1, temperature=0) == found[0][0]
+
+
+def test_an_evaluation_has_its_figures_and_those_beside_it(model, folder):
+    (folder / "other.txt").write_text("The жsea and the tea.", "utf-8")
+    score = model.evaluate(folder / "other.txt", unknown="skip", baseline=True)
+    assert score.skipped == 1 and score.characters == 19
+    assert math.isclose(score.perplexity, math.exp(score.loss))
+    assert score.bits_per_byte == pytest.approx(score.bits_per_character)
+    assert {"uniform", "xz"} <= set(score.beside)
+    assert model.evaluate().characters == len(VERSE) - int(0.9 * len(VERSE)) - 1
+
+
+def test_every_event_is_seen_and_samples_stay_what_they_are(folder):
+    seen = []
+    charlstm.train([folder / "verse.txt"], run=folder / "seen", sample_every=1, on_event=seen.append, **SMALL)
+    kinds = [type(event) for event in seen]
+    assert kinds.index(events.Preparing) < kinds.index(events.Started) < kinds.index(events.Compiling)
+    assert kinds[-1] is events.Finished and seen[-1].reason == "done"
+    first, *_, last = [event.weights.params for event in seen if isinstance(event, events.SampleDue)]
+    one, other = (np.asarray(params["head_kernel"]) for params in (first, last))
+    assert np.isfinite(one).all() and (one != other).any()
+
+
+def test_a_run_that_was_stopped_is_resumed(folder):
+    calls = iter(range(10**6))
+    options = SMALL | {"steps": 60}
+    charlstm.train(folder / "verse.txt", run=folder / "stopped", should_stop=lambda: next(calls) > 2, **options)
+    seen = []
+    charlstm.train(run=folder / "stopped", resume=True, on_event=seen.append)
+    assert isinstance(seen[-1], events.Finished) and seen[-1].step == 60
+
+
+def test_trainings_run_in_a_thread_and_one_after_the_other(folder):
+    found = []
+
+    def work() -> None:
+        for seed in (0, 1):
+            found.append(charlstm.train(folder / "verse.txt", run=folder / f"thread-{seed}", seed=seed, **SMALL))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len({model.sample(length=80, temperature=0.9, seed=0) for model in found}) == 2
+
+
+def test_bytes_are_text_where_they_are_and_come_back_where_they_are_not(folder):
+    (folder / "mixed.bin").write_bytes("é♥".encode() * 100 + b"\xff\xfe" * 100)
+    options = SMALL | {"steps": 3}
+    model = charlstm.train(folder / "mixed.bin", unit="byte", run=folder / "bytes", **options)
+    text = model.sample("é", length=100, seed=1, temperature=3)
+    assert len(text.encode("utf-8", "surrogateescape")) == 100
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda folder, model: charlstm.train(folder / "verse.txt", layers=0), charlstm.ConfigError, "layers is 0"),
+        (lambda folder, model: charlstm.train(folder / "none.txt"), charlstm.CorpusError, "none.txt"),
+        (lambda folder, model: charlstm.train("x", resume=True), charlstm.ConfigError, "a text cannot be given"),
+        (lambda folder, model: charlstm.train(resume=True, seed=3), charlstm.ConfigError, "seed cannot be given"),
+        (lambda folder, model: charlstm.load(folder / "nothing"), charlstm.RunError, "nothing"),
+        (lambda folder, model: model.sample("ж"), charlstm.VocabularyError, "U\\+0436"),
+        (lambda folder, model: model.sample(top_p=0), charlstm.ConfigError, "top_p is 0"),
+        (lambda folder, model: model.evaluate(encoding="latin-1"), charlstm.ConfigError, "encoding=.latin-1."),
+    ],
+)
+def test_errors_are_of_one_family_and_speak_of_arguments(folder, model, call, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        call(folder, model)
+    assert isinstance(caught.value, charlstm.CharLSTMError)
+    assert "--" not in caught.value.message + caught.value.hint
+
+
+def test_an_unknown_argument_is_refused_by_python_itself(folder):
+    with pytest.raises(TypeError, match="colour"):
+        charlstm.train(folder / "verse.txt", colour="red")
+
+
+def in_new_process(program: str, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_it_loads_no_jax_and_no_numpy(folder):
+    in_new_process("import sys, charlstm; assert not {'jax', 'flax', 'numpy', 'typer'} & set(sys.modules)", folder)
+
+
+def test_a_jax_that_is_in_use_is_left_as_it_is(folder):
+    program = (
+        "import jax; jax.numpy.ones(1)\n"
+        "before = jax.local_device_count(), jax.config.jax_compilation_cache_dir\n"
+        "import charlstm\n"
+        f"model = charlstm.train('verse.txt', run='in-use', **{SMALL!r})\n"
+        "assert (jax.local_device_count(), jax.config.jax_compilation_cache_dir) == before\n"
+        "print(model.sample(length=20, seed=1))"
+    )
+    assert len(in_new_process(program, folder)) == 21
+
+
+def test_signals_stay_the_callers_own(folder):
+    program = (
+        "import signal, charlstm\n"
+        "def handlers(): return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)\n"
+        "seen = {handlers()}\n"
+        f"charlstm.train('verse.txt', run='signals', on_event=lambda _: seen.add(handlers()), **{SMALL!r})\n"
+        "assert seen == {handlers()}"
+    )
+    in_new_process(program, folder)
