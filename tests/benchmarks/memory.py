@@ -19,9 +19,9 @@ import numpy as np
 from speed import SHAPES
 
 from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.runtime.mesh import make_mesh, shard_streams
 from charlstm.runtime.setup import set_up_jax
-from charlstm.runtime.mesh import by_stream, make_mesh
-from charlstm.training.loop import ROOM, initial_state, make_steps, place
+from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
 VOCABULARY = 65
 MIB = 2**20
@@ -29,7 +29,9 @@ MIB = 2**20
 
 def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[float, float]:
     """MiB on one device that a step needs, and that XLA plans."""
-    model = ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0)
+    model = ModelConfig(
+        vocabulary_size=VOCABULARY, layers=layers, hidden_size=hidden, embedding_size=hidden, dropout=0.0
+    )
     training = TrainingConfig(
         batch_size=batch,
         sequence_length=window,
@@ -47,9 +49,9 @@ def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[floa
         sample_every=0,
     )
     mesh = make_mesh(batch)
-    state = place(mesh, initial_state(model, training))
-    ids = by_stream(mesh, np.zeros((ROOM, window, batch), np.uint8), 2)
-    planned = make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(ROOM, np.float32), 1).compile()
+    state = shard_state(mesh, initial_state(model, training))
+    ids = shard_streams(mesh, np.zeros((MAX_STEPS, window, batch), np.uint8), 2)
+    planned = make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(MAX_STEPS, np.float32), 1).compile()
     plan = planned.memory_analysis()
     peak = plan.argument_size_in_bytes + plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
     parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
@@ -96,7 +98,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[1, 10, 100])
-    wishes = parser.parse_args()
+    options = parser.parse_args()
     set_up_jax()
     print("| shape | needed, MiB | planned, MiB | ratio |\n| --- | --- | --- | --- |")
     for shape in SHAPES:
@@ -106,7 +108,7 @@ def main() -> None:
             flush=True,
         )
     print("\n| text | first reading | characters/s | memory |\n| --- | --- | --- | --- |")
-    for megabytes in wishes.megabytes:
+    for megabytes in options.megabytes:
         with tempfile.TemporaryDirectory() as folder:
             reading, rate, most = text_memory(Path(folder), megabytes)
         print(f"| {megabytes:,} MB | {reading:.1f} s | {rate:,.0f} | {most:,.0f} MiB |", flush=True)

@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 
-def charlstm(*arguments: object) -> str:
-    """What a command of this project prints."""
+def charlstm(*arguments: object) -> tuple[str, str]:
+    """What a command of this project prints on stdout and stderr."""
     command = [sys.executable, "-m", "charlstm", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
+    return done.stdout, done.stderr
 
 
 def main() -> None:
@@ -26,23 +27,24 @@ def main() -> None:
     parser.add_argument("text")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 5.0])
     parser.add_argument("--seeds", type=int, default=1)
-    wishes = parser.parse_args()
+    options = parser.parse_args()
     print(
         "| minutes | seed | model | took | epochs, of announced | static | windows of 256 | dynamic | 7-gram "
         "| adaptive 7-gram |"
     )
     print("| --- " * 10 + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for minutes in wishes.minutes:
-            for seed in range(wishes.seeds):
+        for minutes in options.minutes:
+            for seed in range(options.seeds):
                 run = Path(folder) / f"{minutes:g}-{seed}"
                 began = time.monotonic()
-                printed = charlstm("train", wishes.text, "--minutes", minutes, "--seed", seed, "--run", run)
+                _, notes = charlstm("train", options.text, "--minutes", minutes, "--seed", seed, "--run", run)
                 took = time.monotonic() - began
-                announced = re.search(r"read the text about (\S+) times", printed)
+                announced = re.search(r"read the text about (\S+) times", notes)
                 made = json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["epoch"]
                 epochs = f"{made:.1f} of {announced[1] if announced else '?'}"
-                score = json.loads(charlstm("evaluate", run, "--json", "--dynamic", "--windows", 256, "--baseline"))
+                printed, _ = charlstm("evaluate", run, "--json", "--dynamic", "--windows", 256, "--baseline")
+                score = json.loads(printed)
                 model = json.loads((run / "config.json").read_text("utf-8"))["model"]
                 beside = ("windows of 256", "dynamic", "7-gram", "adaptive 7-gram")
                 figures = [score["loss"], *(score[name]["loss"] for name in beside)]

@@ -13,7 +13,7 @@ VOCABULARY = 65
 
 
 def per_second(once: Callable[[], object], amount: float, seconds: float) -> float:
-    """`charlstm.speed.per_second` for peers whose environment lacks this project."""
+    """`charlstm.training.machine.per_second` for peers whose environment lacks this project."""
     once()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 3:
@@ -32,22 +32,24 @@ def charlstm_train(
     from charlstm.training.machine import training_speed
 
     set_up_jax()
-    model = ModelConfig(VOCABULARY, layers, hidden, embedding, 0.0)
+    model = ModelConfig(
+        vocabulary_size=VOCABULARY, layers=layers, hidden_size=hidden, embedding_size=embedding, dropout=0.0
+    )
     training = TrainingConfig(
-        batch,
-        window,
-        optimizer,
-        2e-3,
-        0.01,
-        1.0,
-        1,
-        10**6,
-        None,
-        0.0,
-        None,
-        precision,
-        0,
-        0,  # type: ignore
+        batch_size=batch,
+        sequence_length=window,
+        optimizer=optimizer,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        clip=1.0,
+        warmup=1,
+        steps=10**6,
+        minutes=None,
+        validation=0.0,
+        patience=None,
+        precision=precision,
+        seed=0,
+        sample_every=0,  # type: ignore
     )
     return training_speed(model, training, seconds)
 
@@ -147,19 +149,24 @@ def time_step(seconds: float, window: int, batch: int, hidden: int, precision: s
 
 def gemm_peak(seconds: float, precision: str) -> float:
     """Floating point operations per second of a large square product, all cores."""
-    from charlstm.training.machine import peak_speed
+    from charlstm.benchmark import peak_speed
 
     return peak_speed(precision, seconds)  # type: ignore[arg-type]
 
 
 def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int, precision: str) -> float:
-    """Characters per second drawn at temperature 0.8, all streams together."""
+    """Characters per second sampled at temperature 0.8, all streams together."""
+    from charlstm.benchmark import sampling_speed
     from charlstm.config import ModelConfig
     from charlstm.runtime.setup import set_up_jax
-    from charlstm.training.machine import sampling_speed
 
     set_up_jax()
-    return sampling_speed(ModelConfig(VOCABULARY, layers, hidden, hidden, 0.0), streams, seconds, precision)  # type: ignore
+    return sampling_speed(
+        ModelConfig(vocabulary_size=VOCABULARY, layers=layers, hidden_size=hidden, embedding_size=hidden, dropout=0.0),
+        streams,
+        seconds,
+        precision,
+    )  # type: ignore
 
 
 def torch_sample(seconds: float, layers: int, hidden: int) -> float:
