@@ -10,6 +10,7 @@ import platform
 import sys
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from charlstm import __version__
 from charlstm.errors import StorageError
@@ -36,7 +37,7 @@ def set_up_jax() -> None:
     # Small programs count too: with the default threshold of a second the start took 2.5 s instead of 1.1 s.
     prefer("jax_persistent_cache_min_compile_time_secs", 0.0)
     prefer("jax_persistent_cache_min_entry_size_bytes", 0)
-    if jax.config.jax_compilation_cache_dir is not None:  # the caller's own
+    if _told("jax_compilation_cache_dir") is not None:  # the caller's own
         return
     with suppress(StorageError):  # without a cache everything works, only the start is slower
         prefer("jax_compilation_cache_dir", str(cache_folder("xla", f"{jax.__version__}-{processor_key()}")))
@@ -46,13 +47,20 @@ def _is_in_use() -> bool:
     """Whether JAX has made its devices; it has no other public way to tell than to refuse another number of them."""
     import jax
 
-    number = jax.config.jax_num_cpu_devices
+    number = _told("jax_num_cpu_devices")
     try:
         jax.config.update("jax_num_cpu_devices", 2**20)
     except RuntimeError:
         return True
     jax.config.update("jax_num_cpu_devices", number)
     return False
+
+
+def _told(name: str) -> Any:
+    """What JAX's setting `name` is; its types do not know all of them in jax 0.10."""
+    import jax
+
+    return getattr(jax.config, name)
 
 
 def versions() -> dict[str, str]:
