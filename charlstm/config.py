@@ -1,13 +1,12 @@
 """What a run is made with: frozen, checked when it is made, strict about its JSON. Defaults stand in options.py."""
 
 import dataclasses
-import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from charlstm.errors import ConfigError, RunError
-from charlstm.options import COUNT, UP_TO_ALL, Bounds, Optimizer, Precision, TrainOptions, Unit, options_in
+from charlstm.options import COUNT, UP_TO_ALL, Bounds, Optimizer, Precision, TrainOptions, Unit, fits, options_in
 
 Cell = Literal["lstm"]
 T = TypeVar("T")
@@ -128,7 +127,7 @@ def from_dict(kind: type[T], data: object, where: str) -> T:
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]):
             values[name] = from_dict(hints[name], value, where)
-        elif _fits(value, hints[name]):
+        elif fits(value, hints[name]):
             values[name] = value
         else:
             raise RunError(f"{where}: '{name}' is {value!r}, which is not {hints[name]}", "the file is damaged")
@@ -136,18 +135,3 @@ def from_dict(kind: type[T], data: object, where: str) -> T:
         return kind(**values)
     except ConfigError as error:
         raise RunError(f"{where}: {error.message}", "the file is damaged") from error
-
-
-def _fits(value: object, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return any(_fits(value, each) for each in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values())
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)

@@ -7,6 +7,8 @@ the machine.
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,15 +75,46 @@ def options_in(kind: type) -> dict[str, Option]:
     return {f.name: f.metadata["option"] for f in dataclasses.fields(kind) if "option" in f.metadata}
 
 
-def check_bounds(settings: Any) -> None:
-    """Hold every option of a dataclass against its bounds.
+def check_options(options: Any) -> None:
+    """Hold every option of a dataclass against its type and its bounds.
 
     Raises:
-        ConfigError: one is outside of them.
+        ConfigError: one is of another type, or outside of its bounds.
     """
-    for name, about in options_in(settings.__class__).items():
+    hints = typing.get_type_hints(options.__class__)
+    for name, about in options_in(options.__class__).items():
+        value, hint = getattr(options, name), hints[name]
+        if not fits(value, hint):
+            raise ConfigError(f"{setting(name)} is {value!r}, but must be {_type_in_words(hint)}")
         if about.bounds:
-            about.bounds.check(name, getattr(settings, name))
+            about.bounds.check(name, value)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether `value` is of the type `hint`, exactly; a whole number is a float, too, and a bool is no number."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(fits(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is list:
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in typing.cast(list[Any], value))
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits(item, arguments[1]) for item in typing.cast(dict[Any, Any], value).values()
+        )
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
+
+
+def _type_in_words(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if isinstance(hint, types.UnionType):
+        return " or ".join(map(_type_in_words, typing.get_args(hint)))
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", Path: "a path"}
+    return names.get(hint, "None")
 
 
 _SIZED = "fitted to text, time and machine"
@@ -149,10 +182,12 @@ class TrainOptions:
     should_stop: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_options(self)
         budgets = [setting(name) for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(budgets) > 1:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
+        if not self.texts:
+            raise ConfigError("no text is named", "name a file, a folder or a named corpus")
         if self.resume:
             for field in dataclasses.fields(self):
                 given = getattr(self, field.name) != field.default
@@ -195,7 +230,7 @@ class SampleOptions:
     )
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_options(self)
 
 
 _BESIDE = "Beside the score"
@@ -218,7 +253,7 @@ class EvaluateOptions:
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_options(self)
         if self.encoding and not self.texts:
             raise ConfigError(
                 f"{setting('encoding', self.encoding)} is for texts, but none is named",

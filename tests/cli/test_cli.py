@@ -216,7 +216,7 @@ def test_the_weights_file_alone_is_enough(run, here, capfd):
     assert out[:50] == out[50:]
 
 
-def test_a_prompt_may_come_from_a_file_and_its_strange_characters_be_skipped(run, here, capfd):
+def test_a_prompt_may_come_from_a_file_and_its_unknown_characters_be_skipped(run, here, capfd):
     Path("prompt.txt").write_bytes("Thжe".encode())
     assert "'ж' (U+0436)" in refused(capfd, ["sample", str(run), "--prompt-file", "prompt.txt"])
     command = ["sample", str(run), "--prompt-file", "prompt.txt", "--unknown", "skip", "--length", "1", "--seed", "1"]
@@ -280,7 +280,7 @@ def test_everything_beside_the_score_is_in_the_same_object(run, capfd):
     assert all(score[name]["characters"] == score["characters"] for name in beside)
 
 
-def test_strange_characters_are_an_error_or_counted(run, here, capfd):
+def test_unknown_characters_are_an_error_or_counted(run, here, capfd):
     Path("strange.txt").write_bytes((VERSE[:50] + "жж" + VERSE).encode())
     err = refused(capfd, ["evaluate", str(run), "strange.txt"])
     assert "'ж' (U+0436) at character 51" in err and "--unknown skip" in err

@@ -29,18 +29,18 @@ def params() -> nnx.State:
     return nnx.state(network, nnx.Param)
 
 
-def drawn(params, length: int, seed: int = 0, streams: int = 1, precision="float32", **settings) -> np.ndarray:
+def sampled(params, length: int, seed: int = 0, streams: int = 1, precision="float32", **settings) -> np.ndarray:
     filters, prompt = Filters(**settings), np.array([1])
     return np.concatenate(list(generate_ids(MODEL, params, prompt, length, filters, seed, streams, precision)))
 
 
-@pytest.mark.parametrize("strangers", [0, 1, 300])  # few and many symbols are summed in two ways
-def test_characters_come_as_often_as_the_softmax_says(strangers):
+@pytest.mark.parametrize("impossible_ones", [0, 1, 300])  # few and many symbols are summed in two ways
+def test_characters_come_as_often_as_the_softmax_says(impossible_ones):
     logits, count = np.array([0.0, 1.0, -1.0, 2.0, -3.0], np.float32), 20_000
     uniform = jax.random.uniform(jax.random.key(3), count)
-    impossible = np.full(strangers, -np.inf, np.float32)
+    impossible = np.full(impossible_ones, -np.inf, np.float32)
     table = jnp.tile(np.concatenate([impossible, logits, impossible]), (count, 1))
-    found = np.bincount(sample_ids(uniform, table, Filters(temperature=0.7)) - strangers, minlength=5)
+    found = np.bincount(sample_ids(uniform, table, Filters(temperature=0.7)) - impossible_ones, minlength=5)
     expected = count * np.exp(logits / 0.7) / np.exp(logits / 0.7).sum()
     assert len(found) == 5
     # Chi-square with 4 degrees of freedom is above 23.5 once in 10,000 seeds; this seed is fixed.
@@ -48,7 +48,7 @@ def test_characters_come_as_often_as_the_softmax_says(strangers):
 
 
 def test_many_streams_sample_from_what_the_model_predicts(params):
-    found = np.bincount(drawn(params, 1, seed=3, streams=8192, temperature=1.0)[0], minlength=6)
+    found = np.bincount(sampled(params, 1, seed=3, streams=8192, temperature=1.0)[0], minlength=6)
     expected = 8192 * np.asarray(jax.nn.softmax(read_prompt(MODEL, params, np.array([1]))[2][0]))
     # With 5 degrees of freedom, above 25.8 once in 10,000 seeds.
     assert ((found - expected) ** 2 / expected).sum() < 25.8
@@ -75,31 +75,31 @@ def test_no_random_number_draws_what_is_impossible(uniform, expected):
     assert int(sample_ids(jnp.float32([uniform]), logits, Filters(temperature=1.0))[0]) == expected
 
 
-def test_temperature_zero_is_always_the_likeliest(params):
-    assert (drawn(params, 50, seed=1, temperature=0) == drawn(params, 50, seed=2, temperature=0)).all()
+def test_temperature_zero_is_always_the_most_likely(params):
+    assert (sampled(params, 50, seed=1, temperature=0) == sampled(params, 50, seed=2, temperature=0)).all()
     logits = jnp.array([[0.0, 3.0, 1.0]])
     assert int(sample_ids(jnp.float32([0.5]), logits, Filters(temperature=0))[0]) == 1
 
 
 @pytest.mark.parametrize("temperature", [1e-45, 1e-38, 1e-20, 1e-10, 1e-4])
-def test_the_lowest_temperatures_draw_the_likeliest(params, temperature):
-    assert (drawn(params, 50, temperature=temperature) == drawn(params, 50, temperature=0)).all()
+def test_the_lowest_temperatures_draw_the_most_likely(params, temperature):
+    assert (sampled(params, 50, temperature=temperature) == sampled(params, 50, temperature=0)).all()
 
 
 def test_a_seed_is_a_text_and_another_seed_another(params):
-    assert (drawn(params, 200, seed=1) == drawn(params, 200, seed=1)).all()
-    assert (drawn(params, 200, seed=1) != drawn(params, 200, seed=2)).any()
+    assert (sampled(params, 200, seed=1) == sampled(params, 200, seed=1)).all()
+    assert (sampled(params, 200, seed=1) != sampled(params, 200, seed=2)).any()
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
 def test_a_longer_text_begins_with_the_shorter_one(params, length):
-    np.testing.assert_array_equal(drawn(params, 400)[:length], drawn(params, length))
+    np.testing.assert_array_equal(sampled(params, 400)[:length], sampled(params, length))
 
 
 @pytest.mark.parametrize(("streams", "precision", "worst"), [(1, "float32", 1), (8, "float32", 1), (8, "bfloat16", 2)])
-def test_each_character_is_among_the_likeliest_behind_all_that_came_before(params, streams, precision, worst):
+def test_each_character_is_among_the_most_likely_behind_all_that_came_before(params, streams, precision, worst):
     # 400 characters are four chunks, and eight streams are on two devices: nothing may be forgotten in between.
-    text = drawn(params, 400, streams=streams, precision=precision, top_k=2)
+    text = sampled(params, 400, streams=streams, precision=precision, top_k=2)
     ids = np.concatenate([np.full((1, streams), 1), text])
     network = CharLSTM(MODEL, nnx.Rngs(0))
     nnx.update(network, params)
@@ -109,7 +109,7 @@ def test_each_character_is_among_the_likeliest_behind_all_that_came_before(param
 
 
 def test_what_a_stream_draws_does_not_depend_on_its_company(params):
-    alone, together = drawn(params, 150), drawn(params, 150, streams=8)
+    alone, together = sampled(params, 150), sampled(params, 150, streams=8)
     assert together.shape == (150, 8)
     np.testing.assert_array_equal(together[:, :1], alone)
     assert len({tuple(column) for column in together.T}) == 8

@@ -317,7 +317,7 @@ def test_an_unreadable_file_is_an_error(tmp_path):
         open_corpus([path])
 
 
-def test_a_strange_character_is_named_with_its_place_or_skipped_and_counted(tmp_path, monkeypatch):
+def test_an_unknown_character_is_named_with_its_place_or_skipped_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "BLOCK_BYTES", 4)
     path = written(tmp_path / "strange.txt", "abcabcжabж")
     known = Vocabulary.of_characters("abc")
