@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from charlstm.options import options_in
+from charlstm.schema import options_in
 
 P = ParamSpec("P")
 Self = TypeVar("Self")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from charlstm.errors import ConfigError, RunError
-from charlstm.options import COUNT, UP_TO_ALL, Bounds, Optimizer, Precision, TrainOptions, Unit, fits, options_in
+from charlstm.options import Optimizer, Precision, TrainOptions, Unit
+from charlstm.schema import COUNT, UP_TO_ALL, Bounds, fits, options_in
 
 Cell = Literal["lstm"]
 T = TypeVar("T")

@@ -6,15 +6,24 @@ the machine.
 """
 
 import dataclasses
-import math
-import types
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from charlstm.errors import ConfigError, setting
+from charlstm.schema import (
+    ABOVE_ZERO,
+    BELOW_ONE,
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    UP_TO_ALL,
+    Bounds,
+    check_options,
+    from_one,
+    option,
+)
 
 Unit = Literal["character", "byte"]
 Unknown = Literal["error", "skip"]
@@ -25,97 +34,6 @@ Texts = str | Path | Sequence[str | Path]
 OnProgress = Callable[[str, int, int], None]  # told what is done, how much of it, and of how much: 0 if unknown
 
 BUNDLED = "salt-road"  # the text that comes with the program
-
-
-class Bounds(NamedTuple):
-    """A closed range and how it is said."""
-
-    low: float
-    high: float
-    words: str
-
-    def check(self, name: str, value: float | None) -> None:
-        """Hold a value that is set against the range; NaN is in none.
-
-        Raises:
-            ConfigError: it is outside.
-        """
-        if value is not None and not self.low <= value <= self.high:
-            raise ConfigError(f"{setting(name)} is {value}, but must be {self.words}")
-
-
-_ABOVE_ZERO = math.ulp(0.0)
-POSITIVE = Bounds(_ABOVE_ZERO, 1e12, "above 0")
-NOT_NEGATIVE = Bounds(0, 1e6, "0 or above")
-COUNT = Bounds(1, 2**31 - 1, "a whole number from 1 on")
-UP_TO_ALL = Bounds(0, 2**31 - 1, "0 or above")
-BELOW_ONE = Bounds(0, 1 - 2**-53, "from 0 up to, but not including, 1")
-
-
-def _from_one(high: int) -> Bounds:
-    return Bounds(1, high, f"from 1 to {high}")
-
-
-class Option(NamedTuple):
-    """What is known of an option beside its name, type and default."""
-
-    help: str
-    group: str = ""
-    bounds: Bounds | None = None
-    unset: str = ""  # what None stands for
-
-
-def option(default: Any, text: str, group: str = "", bounds: Bounds | None = None, unset: str = "") -> Any:
-    """A field that is an option."""
-    return dataclasses.field(default=default, metadata={"option": Option(text, group, bounds, unset)})
-
-
-def options_in(kind: type) -> dict[str, Option]:
-    """The fields of `kind` that are options, in order."""
-    return {f.name: f.metadata["option"] for f in dataclasses.fields(kind) if "option" in f.metadata}
-
-
-def check_options(options: Any) -> None:
-    """Hold every option of a dataclass against its type and its bounds.
-
-    Raises:
-        ConfigError: one is of another type, or outside of its bounds.
-    """
-    hints = typing.get_type_hints(options.__class__)
-    for name, about in options_in(options.__class__).items():
-        value, hint = getattr(options, name), hints[name]
-        if not fits(value, hint):
-            raise ConfigError(f"{setting(name)} is {value!r}, but must be {_type_in_words(hint)}")
-        if about.bounds:
-            about.bounds.check(name, value)
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether `value` is of the type `hint`, exactly; a whole number is a float, too, and a bool is no number."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return any(fits(value, each) for each in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is list:
-        return isinstance(value, list) and all(fits(item, arguments[0]) for item in typing.cast(list[Any], value))
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            fits(item, arguments[1]) for item in typing.cast(dict[Any, Any], value).values()
-        )
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool)
-
-
-def _type_in_words(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(map(repr, typing.get_args(hint)))
-    if isinstance(hint, types.UnionType):
-        return " or ".join(map(_type_in_words, typing.get_args(hint)))
-    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", Path: "a path"}
-    return names.get(hint, "None")
-
 
 _SIZED = "fitted to text, time and machine"
 _TEXT, _RUN, _MODEL, _BUDGET = "Text", "Run", "Model", "Budget (one of them)"
@@ -143,9 +61,9 @@ class TrainOptions:
     validation: float = option(
         0.1, "Fraction of the text, from its end, that is held out for validation.", _TEXT, BELOW_ONE
     )
-    layers: int | None = option(None, "Number of recurrent layers.", _MODEL, _from_one(64), "1")
-    hidden_size: int | None = option(None, "Hidden units of each layer.", _MODEL, _from_one(65_536), _SIZED)
-    embedding_size: int | None = option(None, "Size of the character embedding.", _MODEL, _from_one(65_536), _SIZED)
+    layers: int | None = option(None, "Number of recurrent layers.", _MODEL, from_one(64), "1")
+    hidden_size: int | None = option(None, "Hidden units of each layer.", _MODEL, from_one(65_536), _SIZED)
+    embedding_size: int | None = option(None, "Size of the character embedding.", _MODEL, from_one(65_536), _SIZED)
     dropout: float | None = option(
         None, "Dropout rate of each layer's output; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
     )
@@ -159,11 +77,11 @@ class TrainOptions:
         None, "Stop early after this many validations in a row without improvement.", _BUDGET, COUNT
     )
     batch_size: int | None = option(
-        None, "Batch size: streams that are read in parallel.", _OPTIMIZATION, _from_one(1_048_576), _SIZED
+        None, "Batch size: streams that are read in parallel.", _OPTIMIZATION, from_one(1_048_576), _SIZED
     )
     sequence_length: int | None = option(
         None, "Length of a window in characters: truncated backpropagation through time.", _OPTIMIZATION,
-        _from_one(1_048_576), _SIZED,
+        from_one(1_048_576), _SIZED,
     )  # fmt: skip
     optimizer: Optimizer = option(
         "muon", "Muon learns more from each step; a step of AdamW takes less time.", _OPTIMIZATION
@@ -223,7 +141,7 @@ class SampleOptions:
     top_k: int = option(0, "Sample among the k most likely characters only; 0: among all.", _SAMPLING, UP_TO_ALL)
     top_p: float = option(
         1.0, "Sample among the most likely characters that together have this probability.", _SAMPLING,
-        Bounds(_ABOVE_ZERO, 1, "above 0, up to 1"),
+        Bounds(ABOVE_ZERO, 1, "above 0, up to 1"),
     )  # fmt: skip
     seed: int | None = option(
         None, "Seed of the random numbers.", _SAMPLING, Bounds(0, 2**32 - 1, "from 0 to 4294967295"), "drawn and shown"
@@ -248,7 +166,7 @@ class EvaluateOptions:
     dynamic: bool = option(False, "Dynamic evaluation: weights that go on learning from what was scored.", _BESIDE)
     baseline: bool = option(False, "Score without a network: n-grams, xz and guessing.", _BESIDE)
     windows: int | None = option(
-        None, "Score windows of this many characters, each from a zero state.", _BESIDE, _from_one(65_536), "not done"
+        None, "Score windows of this many characters, each from a zero state.", _BESIDE, from_one(65_536), "not done"
     )
     on_progress: OnProgress | None = None
 

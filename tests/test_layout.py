@@ -14,8 +14,9 @@ PACKAGE = Path(charlstm.__file__).parent
 # Each room or module may import those of the floors below it, and its own files. A new one needs a place here.
 FLOORS = [
     {"errors", "score"},
-    {"options", "files"},
-    {"arguments", "config"},
+    {"schema", "files"},
+    {"arguments", "options"},
+    {"config"},
     {"events", "runtime", "text"},
     {"model"},
     {"runs"},

@@ -12,7 +12,8 @@ import charlstm
 from charlstm.cli import app
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError, setting, worded
-from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions, options_in
+from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
+from charlstm.schema import options_in
 
 KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions}
 FUNCTIONS = {

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charlstm.options import Option, options_in
+from charlstm.schema import Option, options_in
 
 RUN_HELP = "A run, or a weights file."
 NEWEST = "the newest run in runs/"
