@@ -13,10 +13,10 @@ class Bars:
 
     def __init__(self, enabled: bool = True) -> None:
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[share]}"),
             TimeRemainingColumn(), console=err, transient=True, disable=not (enabled and err.is_terminal),
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=None, visible=False)
+        self._task = self._progress.add_task("", total=None, visible=False, share="")
         self._what = ""
 
     def __enter__(self) -> "Bars":
@@ -30,8 +30,13 @@ class Bars:
         """Clear the line; a second time does nothing."""
         self._progress.stop()
 
+    def refresh(self) -> None:
+        """Draw it now, and not at the next tenth of a second."""
+        self._progress.refresh()
+
     def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
         if what != self._what:
             self._what = what
             self._progress.reset(self._task, total=total or None, description=what, visible=True)
-        self._progress.update(self._task, completed=done, total=total or None)
+        share = f"{done / total:4.0%}" if total else ""
+        self._progress.update(self._task, completed=done, total=total or None, share=share)

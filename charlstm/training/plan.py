@@ -151,9 +151,10 @@ def _choose(
     speed = machine.speed / operations_each(shape)
     model = replace(_choose_model(options, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
     if options.hidden_size is None and not based_on:
+        often = f"{epochs:.2g}" if epochs < 100 else f"{epochs:.0f}"
         notes.append(
             f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at about {speed:,.0f} "
-            f"characters/s in {machine.precision}, will read the text about {epochs:.2g} times"
+            f"characters/s in {machine.precision}, will read the text about {often} times"
         )
     return Plan(
         model, _choose_training(options, batch_size, window, steps, hidden_size, machine.precision), notes, speed

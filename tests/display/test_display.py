@@ -1,9 +1,12 @@
 """What people see, on screens of any width."""
 
 import dataclasses
+import io
 
 import pytest
+from rich.console import Console
 
+from charlstm.display import bars
 from charlstm.display.console import count
 from charlstm.display.watcher import _LiveView, sparkline
 from charlstm.events import Report
@@ -42,3 +45,23 @@ def test_a_curve_shows_what_comes_after_the_fast_beginning():
 @pytest.mark.parametrize(("losses", "curve"), [([], ""), ([2.0], "▁"), ([2.0, 2.0], "▁▁"), ([3.0, 2.0], "█▁")])
 def test_a_short_curve_is_drawn_too(losses, curve):
     assert sparkline(losses, 80) == curve
+
+
+def test_a_bar_has_a_share_only_where_the_end_is_known(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(bars, "err", Console(file=screen, force_terminal=True, width=80))
+    with bars.Bars() as show:
+        show("reading the text")
+        show.refresh()
+        assert "reading the text" in screen.getvalue() and "%" not in screen.getvalue()
+        show("scoring", 30, 120)
+        show.refresh()
+        assert "scoring" in screen.getvalue() and "25%" in screen.getvalue()
+
+
+def test_a_bar_in_a_pipe_is_silent(monkeypatch):
+    pipe = io.StringIO()
+    monkeypatch.setattr(bars, "err", Console(file=pipe, width=80))
+    with bars.Bars() as show:
+        show("scoring", 30, 120)
+    assert pipe.getvalue() == ""
