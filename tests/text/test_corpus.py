@@ -377,7 +377,7 @@ def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path):
         for _ in range(400):
             file.write(b"All work and no play makes Jack a dull boy.\n" * 23_832)  # 1 MiB each
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom charlstm.corpus import open_corpus\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom charlstm.text.corpus import open_corpus\n"
         "corpus = open_corpus([Path(sys.argv[1])])\n"
         "print(len(corpus), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
