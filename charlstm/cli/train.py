@@ -48,6 +48,8 @@ def train(
         nonlocal board
         watcher.show(event)
         match event:
+            case events.Started():  # until then Ctrl-C has nothing to save, and ends the program at once
+                _note_signals(received)
             case events.Compiling() if Board and watcher.started:
                 board = Board(open_run(watcher.started.run).tensorboard_path, event.step)
             case events.Report() if board:
@@ -60,7 +62,7 @@ def train(
             case _:
                 pass
 
-    received = _listen_for_signals()
+    received: list[int] = []
     with Watcher(as_json, quiet) as watcher:
         train_model(texts or BUNDLED, **chosen, on_event=show, should_stop=lambda: bool(received))
     if board:
@@ -82,9 +84,8 @@ def _refuse_settings(context: typer.Context) -> None:
             raise cannot_resume_with(name)
 
 
-def _listen_for_signals() -> list[int]:
+def _note_signals(received: list[int]) -> None:
     """From now on Ctrl-C and SIGTERM are noted in the list; a second Ctrl-C ends the program at once."""
-    received: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         received.append(number)
@@ -92,4 +93,3 @@ def _listen_for_signals() -> list[int]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
-    return received

@@ -47,14 +47,14 @@ def show_error(error: CharLSTMError) -> None:
 
 
 def note(text: str, wrap: bool = True) -> None:
-    """A remark on stderr; settings are worded as flags. It is wrapped on a terminal, but for commands to copy."""
-    err.print(escape(worded(text, as_flag)), soft_wrap=not (wrap and err.is_terminal))
+    """A remark on stderr; wrapped between words on a terminal, but for commands to copy."""
+    err.print(escape(text), soft_wrap=not (wrap and err.is_terminal))
 
 
 def result(text: str, wrap: bool = True) -> None:
     """A line of the result, on stdout; wrapped like a note."""
     with _to_stdout():
-        out.print(escape(worded(text, as_flag)), soft_wrap=not (wrap and out.is_terminal))
+        out.print(escape(text), soft_wrap=not (wrap and out.is_terminal))
 
 
 def show(renderable: RenderableType = "") -> None:

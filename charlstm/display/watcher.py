@@ -38,7 +38,7 @@ def _describe(event: events.Started) -> None:
         f"{budget} in {training.precision}"
     )
     for each in event.notes:
-        note(each)
+        note(worded(each, as_flag))
 
 
 def _is_live(as_json: bool, quiet: bool) -> bool:
@@ -125,7 +125,7 @@ class Watcher:
         result(f"trained {count(event.step, 'step')} in {duration(event.elapsed_seconds)}")
         if not self.quiet:
             if advice:
-                result(advice)
+                result(worded(advice, as_flag))
             result("next:")
             result(f"  {command('sample', path)}", wrap=False)
             if event.best:

@@ -190,6 +190,18 @@ def test_a_signal_stops_saves_and_tells_how_to_go_on(here, number):
     assert called(["sample", "run", "--length", "5", "--seed", "1"]) == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_signal_before_there_is_anything_to_save_ends_at_once(here):
+    process = started("train", "-", *SMALL, "--run", "run", stdin=subprocess.PIPE)
+    spool = Path(os.environ["CHARLSTM_CACHE_DIR"], "stdin")
+    deadline = time.monotonic() + 60
+    while not (spool.exists() and list(spool.glob(f".{process.pid}*"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130 and not Path("run").exists()
+    process.communicate()
+
+
 # --- sample ---
 
 
