@@ -5,7 +5,6 @@ by the first call, not by importing this.
 """
 
 import codecs
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
 from charlstm.events import Event, Started
 from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
-from charlstm.runtime.setup import set_up_jax
 from charlstm.score import Evaluation
 
 if TYPE_CHECKING:
@@ -67,7 +65,9 @@ class LanguageModel:
 
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
-        set_up_jax()
+        _set_up_jax()
+        import secrets
+
         from charlstm.sampling.filters import Filters
         from charlstm.sampling.generation import generate
 
@@ -94,7 +94,7 @@ class LanguageModel:
         Raises:
             VocabularyError: the prompt has unknown characters.
         """
-        set_up_jax()
+        _set_up_jax()
         from charlstm.sampling.generation import next_symbols
 
         return next_symbols(self.weights, self._symbols(prompt), top)
@@ -109,7 +109,7 @@ class LanguageModel:
             RunError: the model's own text has changed since.
             VocabularyError: a text has unknown characters, and they are not to be skipped.
         """
-        set_up_jax()
+        _set_up_jax()
         from charlstm.evaluation.report import evaluate
 
         return evaluate(self.weights, options)
@@ -131,7 +131,7 @@ def load(path: Path | str | None = None) -> LanguageModel:
     Raises:
         RunError: it is missing, damaged or of another format.
     """
-    set_up_jax()
+    _set_up_jax()
     from charlstm.runs.folder import newest_run
     from charlstm.runs.weights import load_weights
 
@@ -153,7 +153,7 @@ def train(options: TrainOptions) -> LanguageModel:
         TrainingError: the loss is not finite.
         StorageError: the run cannot be written; what was saved before is whole.
     """
-    set_up_jax()
+    _set_up_jax()
     from charlstm.model.parameters import count_parameters
     from charlstm.training import loop
     from charlstm.training.start import new_run, resume_run
@@ -170,3 +170,10 @@ def train(options: TrainOptions) -> LanguageModel:
     for event in loop.train(run, start.corpus, start.params, options.resume, should_stop, start.seconds):
         show(event)
     return load(run.path)
+
+
+def _set_up_jax() -> None:
+    """As runtime/setup.py does; what this needs is not worth the wait for `--help`."""
+    from charlstm.runtime.setup import set_up_jax
+
+    set_up_jax()

@@ -1,6 +1,5 @@
 """`charlstm sample`."""
 
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +27,8 @@ def sample(
         raise ConfigError("--prompt and --prompt-file contradict each other", "give one of them")
     SampleOptions(**chosen)  # what is out of range is refused before anything is loaded
     model = load(run)
+    import secrets
+
     from charlstm.display import console
     from charlstm.text.corpus import read_prompt_file
 
