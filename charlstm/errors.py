@@ -31,7 +31,7 @@ def as_argument(name: str, value: str | None) -> str:
     """A setting as it is written in Python."""
     if value is None:
         return name
-    plain = value in ("True", "False", "...") or re.fullmatch(r"[-+.\de]+", value)
+    plain = value in ("True", "False") or re.fullmatch(r"[-+.\de]+", value)
     return f"`{name}={value if plain else repr(value)}`"
 
 

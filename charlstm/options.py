@@ -34,6 +34,7 @@ Texts = str | Path | Sequence[str | Path]
 OnProgress = Callable[[str, int, int], None]  # told what is done, how much of it, and of how much: 0 if unknown
 
 BUNDLED = "salt-road"  # the text that comes with the program
+DEFAULT_MINUTES = 3.0
 
 _SIZED = "fitted to text, time and machine"
 _TEXT, _RUN, _MODEL, _BUDGET = "Text", "Run", "Model", "Budget (one of them)"
@@ -70,7 +71,9 @@ class TrainOptions:
     weight_drop: float | None = option(
         None, "Dropout rate of the recurrent weights; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
     )
-    minutes: float | None = option(None, "Training time, everything included.", _BUDGET, POSITIVE, "3")
+    minutes: float | None = option(
+        None, "Training time, everything included.", _BUDGET, POSITIVE, f"{DEFAULT_MINUTES:g}"
+    )
     epochs: float | None = option(None, "Passes over the text.", _BUDGET, POSITIVE)
     steps: int | None = option(None, "Updates of the weights.", _BUDGET, COUNT)
     patience: int | None = option(

@@ -36,6 +36,7 @@ BELOW_ONE = Bounds(0, 1 - 2**-53, "from 0 up to, but not including, 1")
 
 
 def from_one(high: int) -> Bounds:
+    """The whole numbers from 1 to `high`."""
     return Bounds(1, high, f"from 1 to {high}")
 
 

@@ -65,6 +65,16 @@ def corpus(text_file: Path) -> Corpus:
     return open_corpus([text_file])
 
 
+def training_config(**changes: object) -> TrainingConfig:
+    """Settings of a training of 20 small steps; any of them may be given."""
+    settings = {
+        "batch_size": 4, "sequence_length": 16, "optimizer": "muon", "learning_rate": 5e-3, "weight_decay": 0.1,
+        "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
+        "precision": "float32", "seed": 0, "sample_every": 0,
+    }  # fmt: skip
+    return TrainingConfig(**settings | changes)  # type: ignore[arg-type]
+
+
 def small_run(
     path: Path,
     corpus: Corpus,
@@ -74,11 +84,6 @@ def small_run(
     **changes: object,
 ) -> Run:
     """A run of 20 steps; any field of the training may be given."""
-    settings = {
-        "batch_size": 4, "sequence_length": 16, "optimizer": "muon", "learning_rate": 5e-3, "weight_decay": 0.1,
-        "clip": 1.0, "warmup": 2, "steps": 20, "minutes": None, "validation": 0.1, "patience": None,
-        "precision": "float32", "seed": 0, "sample_every": 0,
-    }  # fmt: skip
     weight_drop = dropout / 2 if weight_drop is None else weight_drop
     model = ModelConfig(
         vocabulary_size=len(corpus.vocabulary),
@@ -88,7 +93,7 @@ def small_run(
         dropout=dropout,
         weight_drop=weight_drop,
     )
-    training = TrainingConfig(**settings | changes)  # type: ignore[arg-type]
+    training = training_config(**changes)
     about = CorpusConfig(
         sources=["verse.txt"],
         unit="character",

@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from conftest import training_config
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig, from_dict, to_dict
 from charlstm.errors import ConfigError, RunError
@@ -12,22 +13,7 @@ from charlstm.options import SampleOptions, TrainOptions
 
 RUN = RunConfig(
     model=ModelConfig(vocabulary_size=65, layers=1, hidden_size=512, embedding_size=128, dropout=0.3),
-    training=TrainingConfig(
-        batch_size=32,
-        sequence_length=128,
-        optimizer="muon",
-        learning_rate=8e-3,
-        weight_decay=0.1,
-        clip=1.0,
-        warmup=30,
-        steps=1000,
-        minutes=None,
-        validation=0.1,
-        patience=None,
-        precision="bfloat16",
-        seed=0,
-        sample_every=20,
-    ),
+    training=training_config(batch_size=32, learning_rate=8e-3, steps=1000, precision="bfloat16", sample_every=20),
     corpus=CorpusConfig(sources=["novel.txt"], unit="character", encoding="utf-8", fingerprint="abc", characters=1000),
     versions={"jax": "0.12"},
 )

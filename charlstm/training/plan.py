@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 from charlstm.config import ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
-from charlstm.options import Precision, TrainOptions
+from charlstm.options import DEFAULT_MINUTES, Precision, TrainOptions
 from charlstm.runtime.mesh import MIN_STREAMS
 from charlstm.training.machine import Machine, measure_machine, training_speed
-
-DEFAULT_MINUTES = 3.0
 
 
 class BatchShape(NamedTuple):

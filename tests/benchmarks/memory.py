@@ -17,37 +17,18 @@ from pathlib import Path
 import jax
 import numpy as np
 from speed import SHAPES
+from workers import VOCABULARY, train_settings
 
-from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.runtime.mesh import make_mesh, shard_streams
 from charlstm.runtime.setup import set_up_jax
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
-VOCABULARY = 65
 MIB = 2**20
 
 
 def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[float, float]:
     """MiB on one device that a step needs, and that XLA plans."""
-    model = ModelConfig(
-        vocabulary_size=VOCABULARY, layers=layers, hidden_size=hidden, embedding_size=hidden, dropout=0.0
-    )
-    training = TrainingConfig(
-        batch_size=batch,
-        sequence_length=window,
-        optimizer="muon",
-        learning_rate=2e-3,
-        weight_decay=0.1,
-        clip=1.0,
-        warmup=1,
-        steps=10**6,
-        minutes=None,
-        validation=0.0,
-        patience=None,
-        precision="bfloat16",
-        seed=0,
-        sample_every=0,
-    )
+    model, training = train_settings(layers, hidden, batch, window, "bfloat16", "muon", hidden)
     mesh = make_mesh(batch)
     state = shard_state(mesh, initial_state(model, training))
     ids = shard_streams(mesh, np.zeros((MAX_STEPS, window, batch), np.uint8), 2)

@@ -23,15 +23,10 @@ def per_second(once: Callable[[], object], amount: float, seconds: float) -> flo
     return amount / statistics.median(times)
 
 
-def charlstm_train(
-    seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int
-) -> float:
-    """Characters per second of this project's whole train step."""
+def train_settings(layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int):
+    """The configurations of a model and of its training, for as many steps as one likes."""
     from charlstm.config import ModelConfig, TrainingConfig
-    from charlstm.runtime.setup import set_up_jax
-    from charlstm.training.machine import training_speed
 
-    set_up_jax()
     model = ModelConfig(
         vocabulary_size=VOCABULARY, layers=layers, hidden_size=hidden, embedding_size=embedding, dropout=0.0
     )
@@ -51,6 +46,18 @@ def charlstm_train(
         seed=0,
         sample_every=0,  # type: ignore
     )
+    return model, training
+
+
+def charlstm_train(
+    seconds: float, layers: int, hidden: int, batch: int, window: int, precision: str, optimizer: str, embedding: int
+) -> float:
+    """Characters per second of this project's whole train step."""
+    from charlstm.runtime.setup import set_up_jax
+    from charlstm.training.machine import training_speed
+
+    set_up_jax()
+    model, training = train_settings(layers, hidden, batch, window, precision, optimizer, embedding)
     return training_speed(model, training, seconds)
 
 

@@ -10,8 +10,9 @@ import re
 import jax
 import numpy as np
 import pytest
+from conftest import training_config
 
-from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.config import ModelConfig
 from charlstm.model.parameters import initial_parameters
 from charlstm.runtime.mesh import make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters
@@ -78,22 +79,7 @@ def training_program(layers: int, H: int, T: int, B: int, precision: str) -> str
     model = ModelConfig(
         vocabulary_size=29, layers=layers, hidden_size=H, embedding_size=16, dropout=0.1, weight_drop=0.1
     )
-    training = TrainingConfig(
-        batch_size=B,
-        sequence_length=T,
-        optimizer="muon",
-        learning_rate=1e-3,
-        weight_decay=0.1,
-        clip=1.0,
-        warmup=1,
-        steps=10,
-        minutes=None,
-        validation=0.0,
-        patience=None,
-        precision=precision,
-        seed=0,
-        sample_every=0,
-    )  # type: ignore[arg-type]
+    training = training_config(batch_size=B, sequence_length=T, precision=precision)
     mesh = make_mesh(B)
     state = shard_state(mesh, initial_state(model, training))
     ids = shard_streams(mesh, np.zeros((MAX_STEPS, T, B), np.uint8), 2)

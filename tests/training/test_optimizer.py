@@ -7,33 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from conftest import training_config
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
-from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.config import ModelConfig
 from charlstm.model.parameters import initial_parameters, to_tensors
 from charlstm.runtime.mesh import make_mesh
 from charlstm.training.muon import scale_by_muon
 from charlstm.training.optimizer import Schedule, make_optimizer
 
-TRAINING = TrainingConfig(
-    batch_size=4,
-    sequence_length=16,
-    optimizer="adamw",
-    learning_rate=1e-3,
-    weight_decay=0.1,
-    clip=0.5,
-    warmup=3,
-    steps=100,
-    minutes=None,
-    validation=0.1,
-    patience=None,
-    precision="float32",
-    seed=0,
-    sample_every=0,
-)
+TRAINING = training_config(optimizer="adamw", clip=0.5, warmup=3, steps=100)
 
 
 @given(st.integers(1, 50), st.integers(60, 500))
