@@ -4,12 +4,15 @@ Every write goes to a temporary neighbour, is flushed to the disk and then takes
 step, so a crash, a full disk or a signal leaves the old file or none, never half of the new one.
 """
 
+import errno
+import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -26,6 +29,14 @@ def cache_folder(*parts: str) -> Path:
     except StorageError as error:
         raise StorageError(error.message, "set CHARLSTM_CACHE_DIR to a folder that you may write to") from error
     return folder
+
+
+def user_path(path: Path | str) -> Path:
+    """A path as a user gives it: `~` is the home directory even where the shell has left it alone."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody knows where that is
+        return Path(path)
 
 
 def files_below(folder: Path, left_out: Callable[[str], bool]) -> list[Path]:
@@ -54,6 +65,9 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+_TEMPORARY = ".tmp"
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that becomes `path` when the block ends well, and vanishes when it does not.
@@ -62,18 +76,69 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         StorageError: the disk is full, or the folder may not be written to.
     """
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
     temporary = Path(name)
     try:
         with storage_errors(path), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
+        with suppress(OSError):  # mkstemp's 0600 is not what a user expects of a result; some disks know no modes
+            temporary.chmod(0o666 & ~_umask())
         with storage_errors(path):
-            temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 is not what a user expects of a result
-            temporary.replace(path)
+            replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file or folder in a way that lasts through a power cut; `target` may be an old file."""
+    for _ in range(20 if os.name == "nt" else 0):  # a scanner may hold a file for a moment
+        with suppress(PermissionError):
+            source.replace(target)
+            return
+        time.sleep(0.05)
+    source.replace(target)
+    with suppress(OSError):  # Windows opens no folders
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            sync(folder)
+        finally:
+            os.close(folder)
+
+
+def sync(descriptor: int) -> None:
+    """Have the disk hold what was written; some file systems cannot be asked, and that is no error."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what writers that were killed have left in `folder`; no other may be writing there."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A JSON value that means one thing only: no key twice, and not deeper than Python can follow.
+
+    Raises:
+        ValueError: it is none.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) < len(pairs):
+            raise ValueError("a key stands twice in an object")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_text(path: Path, text: str) -> None:
