@@ -1,6 +1,7 @@
 """What a run is made with: frozen, checked when it is made, strict about its JSON. Defaults stand in options.py."""
 
 import dataclasses
+import re
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -61,7 +62,10 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained: for `steps`, or for `minutes` if these are over sooner; `warmup` counts steps."""
+    """How a model is trained: for `steps`, or for `minutes` if these are over sooner; `warmup` counts steps.
+
+    `schedule` repeats a run whose length was estimated while it went: at each step, the number of steps in all.
+    """
 
     batch_size: int
     sequence_length: int
@@ -77,6 +81,7 @@ class TrainingConfig:
     precision: Precision
     seed: int
     sample_every: int
+    schedule: list[list[int]] = field(default_factory=list[list[int]])
 
     def __post_init__(self) -> None:
         _check(self)
@@ -102,6 +107,22 @@ class RunConfig:
     corpus: CorpusConfig
     format: int = 1
     versions: dict[str, str] = field(default_factory=dict)
+    init_from: str | None = None
+
+    def without_paths(self) -> "RunConfig":
+        """The same with the names of files instead of where they are on this machine."""
+        corpus = dataclasses.replace(self.corpus, sources=[*map(_name_of, self.corpus.sources)])
+        return dataclasses.replace(self, corpus=corpus, init_from=self.init_from and _name_of(self.init_from))
+
+    def without_budget(self) -> "RunConfig":
+        """The same without what may change when a run goes on: its length, its places, the versions."""
+        training = dataclasses.replace(self.training, steps=1, minutes=None, patience=None, sample_every=0)
+        corpus = dataclasses.replace(self.corpus, sources=[])
+        return dataclasses.replace(self, training=training, corpus=corpus, versions={}, init_from=None)
+
+
+def _name_of(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -110,7 +131,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[T], data: object, where: str) -> T:
-    """Build `kind` from plain JSON values; names and types must be exactly those of its fields.
+    """Build `kind` from plain JSON values; names and types must be those of its fields, defaults may be left out.
 
     Raises:
         RunError: a field is missing, unknown, of another type or out of range; `where` names the file.
@@ -118,8 +139,10 @@ def from_dict(kind: type[T], data: object, where: str) -> T:
     if not isinstance(data, dict):
         raise RunError(f"{where} should hold a JSON object for {kind.__name__}, not {type(data).__name__}")
     hints = typing.get_type_hints(kind)
-    names = {f.name for f in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
-    if wrong := sorted(names.symmetric_difference(data)):
+    fields = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
+    names = {f.name for f in fields}
+    required = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}
+    if wrong := sorted((required - set(data)) | (set(data) - names)):
         raise RunError(
             f"{where}: '{wrong[0]}' is {'missing' if wrong[0] in names else 'not known'} in {kind.__name__}",
             "the file is damaged, or was written by another version of charlstm",

@@ -7,6 +7,7 @@ from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.dynamic import Adapter
 from charlstm.evaluation.static import OnScored, score_text, score_windows
 from charlstm.options import EvaluateOptions
+from charlstm.runs.folder import read_config
 from charlstm.runs.texts import names_of, open_texts, reopen
 from charlstm.runs.weights import Weights
 from charlstm.score import Evaluation, Score
@@ -52,7 +53,8 @@ def _read(weights: Weights, options: EvaluateOptions) -> tuple[Corpus, np.ndarra
     settings, validation = weights.config.corpus, weights.config.training.validation
     training_ids = np.zeros(0, weights.vocabulary.id_type)
     if not options.texts or options.dynamic or options.baseline:
-        own = reopen(settings, weights.vocabulary, options.on_progress)
+        where = weights.run and read_config(weights.run).corpus  # what may be published does not know places
+        own, _ = reopen(where or settings, weights.vocabulary, weights.run, options.own_text, options.on_progress)
         training_ids, held_out = own.split(validation)
         if not options.texts:
             if not len(held_out):

@@ -4,108 +4,195 @@ config.json           model, training, corpus and versions: everything that defi
 vocabulary.json       the symbols in id order
 weights.safetensors   the best weights; config and vocabulary are in its header, so this file alone is enough
 metrics.jsonl         one JSON object per report
-checkpoints/last.safetensors   what resuming needs
+checkpoints/last.safetensors       what resuming needs
+checkpoints/previous.safetensors   the checkpoint before it, should the last one be damaged
+
+A new run is made in .new, a folder inside, and takes its place as soon as it can be resumed; one that replaces an
+older run as soon as it has weights, too. Until then the older one is whole. `settle` brings a folder into order in
+which a process was killed.
 """
 
+import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from charlstm.config import RunConfig, from_dict, to_dict
 from charlstm.errors import RunError, setting
-from charlstm.files import storage_errors, write_text
+from charlstm.files import parse_json, remove_temporary, replace, storage_errors, write_text
+from charlstm.runs.metrics import Metrics
 from charlstm.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
-_CONFIG, _VOCABULARY = "config.json", "vocabulary.json"
-_WEIGHTS, _METRICS = "weights.safetensors", "metrics.jsonl"
-_CHECKPOINTS, _LAST = "checkpoints", "last.safetensors"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+_VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
+_CHECKPOINTS, _LAST, _PREVIOUS, _NEXT = "checkpoints", "last.safetensors", "previous.safetensors", "next.safetensors"
 _TENSORBOARD = "tensorboard"
+_NEW, _READY = ".new", ".ready"  # a run in the making; one that is about to take its place
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory that exists and is sound."""
+    """A run directory that exists and is sound. As long as the run is new, its files are in another `folder`."""
 
     path: Path
     config: RunConfig
     vocabulary: Vocabulary
+    folder: Path
 
     @property
     def weights_path(self) -> Path:
         """Where the best weights are."""
-        return self.path / _WEIGHTS
+        return self.folder / WEIGHTS
 
     @property
-    def checkpoint_path(self) -> Path:
-        """Where the last checkpoint is."""
-        return self.path / _CHECKPOINTS / _LAST
+    def checkpoint_paths(self) -> tuple[Path, Path]:
+        """Where the last checkpoint and the one before it are."""
+        return self.folder / _CHECKPOINTS / _LAST, self.folder / _CHECKPOINTS / _PREVIOUS
 
     @property
-    def metrics_path(self) -> Path:
-        """Where the reports are."""
-        return self.path / _METRICS
+    def next_checkpoint_path(self) -> Path:
+        """Where a checkpoint is written; `rotate_checkpoints` makes it the last one."""
+        return self.folder / _CHECKPOINTS / _NEXT
 
     @property
-    def tensorboard_path(self) -> Path:
-        """Where TensorBoard's event files are."""
-        return self.path / _TENSORBOARD
+    def metrics(self) -> Metrics:
+        """The reports."""
+        return Metrics(self.folder / _METRICS)
 
     @property
     def header(self) -> dict[str, str]:
         """What every tensor file of the run carries, so that it is enough by itself."""
         return make_header(self.config, self.vocabulary)
 
-    def append_metrics(self, report: dict[str, Any]) -> None:
-        """Add one report as one line of JSON."""
-        with storage_errors(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report) + "\n")
+    @property
+    def replaces_another(self) -> bool:
+        """Whether the run is new, and an older one still stands in its place."""
+        return self.folder != self.path and exists(self.path / CONFIG)
 
-    def read_metrics(self) -> Iterator[dict[str, Any]]:
-        """The reports so far; a last line that a crash left half-written is left out."""
-        if self.metrics_path.exists():
-            for line in self.metrics_path.read_text("utf-8").splitlines():
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    return
+    def rotate_checkpoints(self) -> None:
+        """Make the checkpoint that was just written the last one, and the last one the one before it."""
+        last, previous = self.checkpoint_paths
+        with storage_errors(last):
+            if last.exists():
+                replace(last, previous)
+            replace(self.next_checkpoint_path, last)
 
-    def cut_metrics(self, step: int) -> None:
-        """Forget reports after `step`, which resuming makes anew."""
-        kept = [json.dumps(report) + "\n" for report in self.read_metrics() if report["step"] <= step]
-        write_text(self.metrics_path, "".join(kept))
+    def promote(self) -> "Run":
+        """Put a new run in its place; from here on it counts, and the older one is gone."""
+        if self.folder == self.path:
+            return self
+        with storage_errors(self.path):
+            replace(self.folder, self.path / _READY)
+        settle(self.path)
+        return dataclasses.replace(self, folder=self.path)
+
+    def with_config(self, config: RunConfig) -> "Run":
+        """The run with other settings, written down."""
+        if config != self.config:
+            write_text(self.folder / CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
+        return dataclasses.replace(self, config=config)
 
 
-def create_run(path: Path, config: RunConfig, vocabulary: Vocabulary, overwrite: bool = False) -> Run:
-    """Make the run directory with its config and vocabulary.
+def tensorboard_path(run: Path) -> Path:
+    """Where TensorBoard's event files of a run are."""
+    return run / _TENSORBOARD
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Let a new run begin at `path` only where nothing is lost by it.
+
+    Raises:
+        RunError: there is something already, and `overwrite` is not given or it is no run.
+    """
+    if not exists(path) or (path.is_dir() and not any(each.name[0] != "." for each in path.iterdir())):
+        return
+    if not exists(path / CONFIG):
+        raise RunError(f"{path} exists and is not a run", f"choose another place with {setting('run')}")
+    if not overwrite:
+        raise RunError(
+            f"{path} already holds a run",
+            f"continue it with {setting('resume', True)}, replace it with {setting('overwrite', True)}, "
+            f"or choose another place with {setting('run')}",
+        )
+
+
+def stage_run(path: Path, config: RunConfig, vocabulary: Vocabulary, overwrite: bool = False) -> Run:
+    """Make a new run, which does not stand at `path` before it is promoted.
 
     Raises:
         RunError: there is something at `path` already, and `overwrite` is not given or it is no run.
         StorageError: it cannot be written.
     """
-    if _exists(path) and (not path.is_dir() or any(path.iterdir())):
-        if not (path / _CONFIG).exists():
-            raise RunError(f"{path} exists and is not a run", f"choose another place with {setting('run')}")
-        if not overwrite:
-            raise RunError(
-                f"{path} already holds a run",
-                f"continue it with {setting('resume', True)}, replace it with {setting('overwrite', True)}, "
-                f"or choose another place with {setting('run')}",
-            )
-        with storage_errors(path):
-            for folder in (_CHECKPOINTS, _TENSORBOARD):
-                shutil.rmtree(path / folder, ignore_errors=True)
-            for name in (_CONFIG, _VOCABULARY, _WEIGHTS, _METRICS):
-                (path / name).unlink(missing_ok=True)
+    refuse_existing(path, overwrite)
+    folder = path / _NEW
     with storage_errors(path):
-        (path / _CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    write_text(path / _VOCABULARY, vocabulary.to_json() + "\n")
-    write_text(path / _CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
-    return Run(path, config, vocabulary)
+        (folder / _CHECKPOINTS).mkdir(parents=True)
+    write_text(folder / _METRICS, "")
+    write_text(folder / _VOCABULARY, vocabulary.to_json() + "\n")
+    write_text(folder / CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
+    return Run(path, config, vocabulary, folder)
+
+
+def create_run(path: Path, config: RunConfig, vocabulary: Vocabulary) -> Run:
+    """Make a new run in its place.
+
+    Raises:
+        RunError: there is something at `path` already.
+        StorageError: it cannot be written.
+    """
+    return stage_run(path, config, vocabulary).promote()
+
+
+def settle(path: Path) -> None:
+    """Bring the folder of a run into order: finish what a killed process had all but done, undo the rest.
+
+    Only for the owner of its lock.
+
+    Raises:
+        RunError: a folder of the run is a link: writing would change what is elsewhere.
+        StorageError: it cannot be written.
+    """
+    for name in (_CHECKPOINTS, _TENSORBOARD, _NEW, _READY):  # files are replaced, never written through a link
+        if (path / name).is_symlink():
+            raise RunError(f"{path / name} is a link, and a run writes in its own folder only", "put a folder there")
+    with storage_errors(path):
+        if (path / _READY).is_dir():
+            _take_place(path / _READY, path)
+        _remove_folder(path / _NEW)
+        checkpoints = path / _CHECKPOINTS
+        if (checkpoints / _NEXT).exists():  # it is whole, or it would have another name
+            if (checkpoints / _LAST).exists():
+                replace(checkpoints / _LAST, checkpoints / _PREVIOUS)
+            replace(checkpoints / _NEXT, checkpoints / _LAST)
+        for folder in (path, checkpoints):
+            remove_temporary(folder)
+
+
+def _take_place(ready: Path, path: Path) -> None:
+    """Move the files of a new run over those of an older one, the settings last: as long as they are not moved, the
+    older run's other files may still be there."""
+    if (ready / CONFIG).exists():
+        began = (ready / CONFIG).stat().st_mtime
+        for old in (path / _CHECKPOINTS / _PREVIOUS, *(path / _TENSORBOARD).glob("*")):
+            if old.is_file() and old.stat().st_mtime < began:  # else it is of the new run
+                old.unlink()
+        with suppress(OSError):
+            (path / _TENSORBOARD).rmdir()  # if it is empty now
+        (path / _CHECKPOINTS).mkdir(exist_ok=True)
+        for name in (f"{_CHECKPOINTS}/{_LAST}", f"{_CHECKPOINTS}/{_PREVIOUS}", WEIGHTS, _METRICS, _VOCABULARY, CONFIG):
+            if (ready / name).exists():
+                replace(ready / name, path / name)
+    _remove_folder(ready)
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def open_run(path: Path) -> Run:
@@ -114,28 +201,37 @@ def open_run(path: Path) -> Run:
     Raises:
         RunError: it is missing, of another format or damaged.
     """
-    if not _exists(path / _CONFIG):
-        raise RunError(f"there is no run at {path}", "train one first")
-    config = _config_from(_read(path / _CONFIG), str(path / _CONFIG))
+    config = read_config(path)
     where = path / _VOCABULARY
     vocabulary = Vocabulary.from_json(_read(where), str(where))
     _check_size(config, vocabulary, str(where))
-    return Run(path, config, vocabulary)
+    return Run(path, config, vocabulary, path)
+
+
+def read_config(path: Path) -> RunConfig:
+    """The settings of the run at `path`.
+
+    Raises:
+        RunError: there is no run, or it is of another format or damaged.
+    """
+    if not exists(path / CONFIG):
+        raise RunError(f"there is no run at {path}", "train one first")
+    return _config_from(_read(path / CONFIG), str(path / CONFIG))
 
 
 def make_header(config: RunConfig, vocabulary: Vocabulary) -> dict[str, str]:
-    """Settings and vocabulary as they travel inside a tensor file."""
-    return {"config": json.dumps(to_dict(config)), "vocabulary": vocabulary.to_json()}
+    """Settings and vocabulary as they travel inside a tensor file: without paths, for it may be published."""
+    return {"config": json.dumps(to_dict(config.without_paths())), "vocabulary": vocabulary.to_json()}
 
 
 def read_header(header: dict[str, str], where: str) -> tuple[RunConfig, Vocabulary]:
-    """The inverse of `make_header`; `where` names the file.
+    """The inverse of `make_header`, paths aside; `where` names the file.
 
     Raises:
         RunError: it is of another format or damaged.
     """
-    config = _config_from(header["config"], where)
-    vocabulary = Vocabulary.from_json(header["vocabulary"], where)
+    config = _config_from(header.get("config", ""), where)
+    vocabulary = Vocabulary.from_json(header.get("vocabulary", ""), where)
     _check_size(config, vocabulary, where)
     return config, vocabulary
 
@@ -146,9 +242,9 @@ def find_weights(path: Path) -> Path:
     Raises:
         RunError: there is none.
     """
-    file = path if _exists(path) and path.is_file() else path / _WEIGHTS
-    if not _exists(file):
-        if _exists(path / _CONFIG):
+    file = path if exists(path) and path.is_file() else path / WEIGHTS
+    if not exists(file):
+        if exists(path / CONFIG):
             raise RunError(f"{path} has no weights yet", "weights are saved from the first validation on")
         raise RunError(f"there is no run or weights file at {path}", "train one first")
     return file
@@ -156,38 +252,41 @@ def find_weights(path: Path) -> Path:
 
 def is_run(path: Path) -> bool:
     """Whether the folder `path` is that of a run."""
-    return all(_exists(path / name) for name in (_CONFIG, _VOCABULARY))
+    return all(exists(path / name) for name in (CONFIG, _VOCABULARY))
 
 
-def newest_run(root: Path = RUNS) -> Path:
-    """The run below `root` that was written to last.
+def newest_run(root: Path = RUNS, having: Iterable[str] = ()) -> Path:
+    """The run below `root` that was written to last, among those that have all these files.
 
     Raises:
         RunError: there is none.
     """
-    found = [path.parent for path in root.glob(f"*/{_CONFIG}")] if root.is_dir() else []
+    found = [path.parent for path in root.glob(f"*/{CONFIG}")] if root.is_dir() else []
+    sound = [path for path in found if all(exists(path / name) for name in having)]
+    if found and not sound:
+        raise RunError(f"no run in {root.resolve()} has weights yet", "they are saved from the first minute on")
     if not found:
         raise RunError(f"there is no run in {root.resolve()}", "train one first, or name a run")
 
     def written(path: Path) -> float:
         # Folders too, for files are replaced; what is listed may be gone a moment later, for a run may be training.
         names = "", _METRICS, _CHECKPOINTS
-        return max((path / name).stat().st_mtime for name in names if _exists(path / name))
+        return max((path / name).stat().st_mtime for name in names if exists(path / name))
 
-    return max(found, key=written)
+    return max(sound, key=written)
 
 
 def free_name(path: Path) -> Path:
     """`path`, or `path-2`, `path-3` and so on, whichever is the first that does not exist."""
     number = 2
     free = path
-    while _exists(free):
+    while exists(free):
         free = path.with_name(f"{path.name}-{number}")
         number += 1
     return free
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is something at `path` that may be seen; `Path.exists` raises where a folder is closed to us."""
     return os.path.exists(path)  # noqa: PTH110
 
@@ -201,8 +300,8 @@ def _read(path: Path) -> str:
 
 def _config_from(text: str, where: str) -> RunConfig:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise RunError(f"{where} does not hold JSON: {error}", "the file is damaged") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != RunConfig.format:

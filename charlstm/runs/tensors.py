@@ -34,16 +34,28 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         RunError: it cannot be read, is not of this program, or is damaged.
     """
     try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if start[8:] != b"{":
+            raise RunError(
+                f"{path} is neither a run nor a weights file",
+                "a run, or its weights.safetensors, comes first; texts come after it" if start else "it is empty",
+            )
         with safetensors.safe_open(path, framework="numpy") as file:
             header = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"cannot read {path}: {error}", "the file is damaged or is not a safetensors file") from error
     digest = header.pop("sha256", None)
     if digest is None:
         raise RunError(f"{path} is not a weights file of charlstm", "name a run directory or its weights.safetensors")
     if digest != _digest(tensors, header):
         raise RunError(f"{path} is damaged or was changed: its SHA-256 does not match", "use a copy, or train again")
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise RunError(
+                f"{path}: the tensor {name!r} holds numbers that are not finite", "use a copy, or train again"
+            )
     return tensors, header
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charlstm.config import CorpusConfig
-from charlstm.errors import RunError, setting
+from charlstm.errors import CorpusError, RunError, setting
 from charlstm.options import OnProgress, Texts, Unit, Unknown
 from charlstm.runs.folder import is_run
-from charlstm.text.corpus import Corpus, locate, open_corpus
+from charlstm.text.corpus import Corpus, lasting_names, locate, open_corpus
 from charlstm.text.vocabulary import Vocabulary
 
 
@@ -37,17 +37,49 @@ def open_texts(
     return open_corpus(find_files(names_of(texts), unit, on_progress), unit, encoding, vocabulary, unknown)
 
 
-def reopen(config: CorpusConfig, vocabulary: Vocabulary, on_progress: OnProgress | None = None) -> Corpus:
-    """The text of a run, under the run's vocabulary.
+def reopen(
+    config: CorpusConfig,
+    vocabulary: Vocabulary,
+    run: Path | None = None,
+    named: Texts | None = None,
+    on_progress: OnProgress | None = None,
+) -> tuple[Corpus, list[str]]:
+    """The text of a run, under the run's vocabulary, and where it was found, in names that last.
+
+    It is looked for where it was; then by its name in this folder, beside the run, and beside the folder of runs. Only
+    the very same text is taken: it has a fingerprint. `named` says where it is now.
 
     Raises:
         CorpusError: the text is gone.
         RunError: the text is no longer the one that the run was trained on.
     """
-    corpus = open_texts(config.sources, config.unit, config.encoding, vocabulary, "skip", on_progress)
-    if corpus.fingerprint != config.fingerprint or len(corpus) != config.characters:
+    if named:
+        places = [names_of(named)]
+    else:
+        nearby = [Path(), *([run.absolute().parent, run.absolute().parent.parent] if run else [])]
+        places = [config.sources, *([str(place / Path(name).name) for name in config.sources] for place in nearby)]
+    missing: CorpusError | None = None
+    changed: list[str] = []
+    for sources in places:
+        try:
+            files = find_files(sources, config.unit, on_progress)
+            corpus = open_corpus(files, config.unit, config.encoding, vocabulary, "skip")
+        except CorpusError as error:
+            missing = missing or error
+            continue
+        if corpus.fingerprint == config.fingerprint and len(corpus) == config.characters:
+            return corpus, lasting_names(sources, files)
+        changed = changed or sources
+    if changed:
         raise RunError(
-            f"{', '.join(config.sources)} has changed since the run began",
+            f"{', '.join(changed)} is not the text that the run was trained on, or has changed since",
             f"bring the old text back, or start a new run with {setting('init_from')} this one",
         )
-    return corpus
+    assert missing
+    if named:
+        raise missing
+    raise CorpusError(
+        f"the run's own text is gone: {missing.raw_message}",
+        f"name it where it is now, together with {setting('resume')} or, to evaluate, as {setting('own_text')}: "
+        "it is recognised by its fingerprint",
+    )

@@ -14,11 +14,12 @@ from charlstm.text.vocabulary import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A trained model as sampling and evaluation need it."""
+    """A trained model as sampling and evaluation need it; `run` is the folder that it was loaded from, if any."""
 
     config: RunConfig
     vocabulary: Vocabulary
     params: nnx.State
+    run: Path | None = None
 
     @property
     def model(self) -> ModelConfig:
@@ -44,4 +45,4 @@ def load_weights(path: Path) -> Weights:
     file = find_weights(path)
     tensors, header = load_tensors(file)
     config, vocabulary = read_header(header, str(file))
-    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)))
+    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), path if file != path else None)

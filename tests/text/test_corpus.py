@@ -341,7 +341,7 @@ def test_a_run_notices_that_its_text_has_changed(tmp_path):
     path = written(tmp_path / "text.txt", "the text")
     corpus = open_corpus([path])
     config = config_of(path, corpus)
-    assert text_of(reopen(config, corpus.vocabulary)) == "the text"
+    assert text_of(reopen(config, corpus.vocabulary)[0]) == "the text"
     for changed in ("text the", "the text and more", "новый"):
         written(path, changed)
         with pytest.raises((RunError, CorpusError)):
