@@ -1,6 +1,6 @@
 """What happens while a run trains: facts for whoever watches, rendered in `display`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +33,14 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """The run goes on after `step` steps; notes say what is not as it was."""
+
+    step: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compiling:
     """The steps are being compiled; `step` are made already (by the run that is resumed)."""
 
@@ -54,6 +62,8 @@ class Report:
     """One line of metrics.jsonl. `loss` is the mean since the last report; losses are nats per character.
 
     `characters` were read so far. `learning_rate` and `gradient_norm`, before clipping, are those of the last step.
+    Since the last report `clipped` steps had their gradient clipped, and `skipped` steps changed nothing, for their
+    loss or gradient was not finite; the loss is NaN where all were.
     `characters_per_second` are since the last report, without validations and samples; `elapsed_seconds` are those of
     all sessions, compiling included.
     """
@@ -67,6 +77,8 @@ class Report:
     gradient_norm: float
     characters_per_second: float
     elapsed_seconds: float
+    clipped: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +101,28 @@ class Saved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotSaved:
+    """A save failed, and `message` says why. What was saved before is whole; training goes on and tries again."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack:
+    """Too many steps were not finite: the run went from `step` back to its last save, with a lower peak rate."""
+
+    step: int
+    back_to: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The run has ended, or was stopped and can be resumed. `best` is None without a validation.
 
-    Short runs validate on a piece of the `held_out` characters: `best.characters` of them.
+    Short runs validate on a piece of the `held_out` characters: `best.characters` of them. `schedule` repeats the run:
+    at each of its steps, the number of steps in all; empty where the clock decided more than this.
     """
 
     reason: Reason
@@ -102,6 +132,9 @@ class Finished:
     held_out: int
     loss: float
     elapsed_seconds: float
+    schedule: list[list[int]] = field(default_factory=list[list[int]])
 
 
-Event = Preparing | Started | Compiling | Progress | Report | SampleDue | Saved | Finished
+Event = (
+    Preparing | Started | Resumed | Compiling | Progress | Report | SampleDue | Saved | NotSaved | RolledBack | Finished
+)

@@ -6,12 +6,15 @@ by the first call, not by importing this.
 
 import codecs
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
 from charlstm.events import Event, Started
+from charlstm.files import user_path
 from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
 from charlstm.score import Evaluation
 
@@ -122,7 +125,7 @@ class LanguageModel:
         """
         from charlstm.runs.weights import save_weights
 
-        save_weights(Path(path), self.weights)
+        save_weights(user_path(path), self.weights)
 
 
 def load(path: Path | str | None = None) -> LanguageModel:
@@ -132,10 +135,10 @@ def load(path: Path | str | None = None) -> LanguageModel:
         RunError: it is missing, damaged or of another format.
     """
     _set_up_jax()
-    from charlstm.runs.folder import newest_run
+    from charlstm.runs.folder import WEIGHTS, newest_run
     from charlstm.runs.weights import load_weights
 
-    return LanguageModel(load_weights(Path(path) if path is not None else newest_run()))
+    return LanguageModel(load_weights(user_path(path) if path is not None else newest_run(having=[WEIGHTS])))
 
 
 @takes(TrainOptions)
@@ -143,32 +146,40 @@ def train(options: TrainOptions) -> LanguageModel:
     """Train a model on texts, for about three minutes unless told otherwise; returns the best one by validation loss.
 
     `texts` are files, folders, named corpora or "-" for standard input, one or a list. The run is kept in a folder, so
-    that nothing is lost: a run that was stopped continues with `resume=True`. `on_event` is called with every event
-    (see `charlstm.events`); once `should_stop` returns True, the run is saved and ends.
+    that nothing is lost: a run that was stopped continues with `resume=True`, and with `minutes`, `epochs` or `steps`
+    beside it for so much more than it has done; `texts` then say where its text is now, if that has moved. `on_event`
+    is called with every event (see `charlstm.events`); once `should_stop` returns True, the run is saved and ends, and
+    when `should_save` does, it is saved and goes on.
 
     Raises:
         ConfigError: an option is out of range, or contradicts another.
         CorpusError: a text cannot be found or read.
         RunError: there is a run already, or none to resume.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, again and again.
         StorageError: the run cannot be written; what was saved before is whole.
     """
     _set_up_jax()
     from charlstm.model.parameters import count_parameters
     from charlstm.training import loop
-    from charlstm.training.start import new_run, resume_run
+    from charlstm.training.start import starting
 
     def show(event: Event) -> None:
         if options.on_event:
             options.on_event(event)
 
-    start = resume_run(options, show) if options.resume else new_run(options, show)
-    run = start.run
-    parameters = count_parameters(run.config.model)
-    show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
-    should_stop = options.should_stop or (lambda: False)
-    for event in loop.train(run, start.corpus, start.params, options.resume, should_stop, start.seconds):
-        show(event)
+    def never() -> bool:
+        return False
+
+    should_stop, should_save = options.should_stop or never, options.should_save or never
+    with starting(options, show) as start:
+        run = start.run
+        parameters = count_parameters(run.config.model)
+        events = loop.train(run, start.corpus, start.params, options.resume, should_stop, should_save, start.seconds)
+        with closing(events):  # if `show` fails, what was trained is saved
+            first = next(events)  # a run that cannot go on is refused before it is said to have started
+            show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
+            for event in chain([first], events):
+                show(event)
     return load(run.path)
 
 

@@ -6,6 +6,8 @@ the machine.
 """
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +47,18 @@ _OPTIMIZATION, _WATCHING = "Optimization", "Watching"
 class TrainOptions:
     """Everything that one call of `train` is asked for.
 
-    `on_event` is called with every event of the training (events.py); `should_stop` is asked between dispatches of
-    steps, a few times a second: once it says yes, the run is saved and ends.
+    `on_event` is called with every event of the training (events.py); `should_stop` and `should_save` are asked between
+    dispatches of steps, a few times a second: once they say yes, the run is saved and ends, or goes on.
     """
 
     texts: Texts = BUNDLED
     _: dataclasses.KW_ONLY
     run: Path | str | None = option(None, "Folder of the run.", _RUN, unset="runs/ and the name of the text")
-    resume: bool = option(False, "Continue a stopped run exactly as if it had never stopped.", _RUN)
+    resume: bool = option(
+        False,
+        "Continue a stopped run exactly as if it had never stopped; with a budget, any run for so much longer.",
+        _RUN,
+    )
     overwrite: bool = option(False, "Replace the run that is there.", _RUN)
     init_from: Path | str | None = option(
         None, "Start from the weights of another run; its vocabulary grows by new characters.", _RUN
@@ -76,6 +82,11 @@ class TrainOptions:
     )
     epochs: float | None = option(None, "Passes over the text.", _BUDGET, POSITIVE)
     steps: int | None = option(None, "Updates of the weights.", _BUDGET, COUNT)
+    schedule: str | None = option(
+        None,
+        "Repeat a run exactly by its lengths as they were estimated, STEP:TOTAL,...; timed runs end with it.",
+        _BUDGET,
+    )
     patience: int | None = option(
         None, "Stop early after this many validations in a row without improvement.", _BUDGET, COUNT
     )
@@ -101,27 +112,60 @@ class TrainOptions:
     )
     on_event: Callable[[Any], None] | None = None
     should_stop: Callable[[], bool] | None = None
+    should_save: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
-        budgets = [setting(name) for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
+        names = ("epochs", "steps", "minutes", "schedule")
+        budgets = [setting(name) for name in names if getattr(self, name) is not None]
         if len(budgets) > 1:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
         if not self.texts:
             raise ConfigError("no text is named", "name a file, a folder or a named corpus")
+        parse_schedule(self.schedule)
         if self.resume:
             for field in dataclasses.fields(self):
                 given = getattr(self, field.name) != field.default
-                if given and field.name not in ("run", "resume", "on_event", "should_stop"):
+                if given and field.name not in RESUMED_WITH:
                     raise cannot_resume_with(field.name)
+
+
+# What a resumed run may be given; its settings it has.
+RESUMED_WITH = (
+    *("texts", "run", "resume", "minutes", "epochs", "steps", "patience"),
+    *("on_event", "should_stop", "should_save"),
+)
 
 
 def cannot_resume_with(name: str) -> ConfigError:
     """A resumed run has its settings; silently ignoring others would mislead."""
-    given = "a text" if name == "texts" else setting(name)
     return ConfigError(
-        f"{given} cannot be given together with {setting('resume')}", "the run continues with the settings that it has"
+        f"{setting(name)} cannot be given together with {setting('resume')}",
+        "the run continues with the settings that it has",
     )
+
+
+def parse_schedule(text: str | None) -> list[list[int]]:
+    """`"0:3206,33:3100"` as `[[0, 3206], [33, 3100]]`: at a step, the number of steps in all.
+
+    Raises:
+        ConfigError: it is not of that form, does not begin at 0, does not rise, or has an end that is past.
+    """
+    if text is None:
+        return []
+    pairs = [re.fullmatch(r"(\d{1,10}):(\d{1,10})", part.strip()) for part in text.split(",")]
+    lengths = [[int(pair[1]), int(pair[2])] for pair in pairs if pair]
+    rises = all(a[0] < b[0] and a[1] != b[1] for a, b in itertools.pairwise(lengths))
+    if None in pairs or lengths[0][0] or not rises or any(step > total for step, total in lengths) or not lengths[0][1]:
+        raise ConfigError(
+            f"{setting('schedule', text)} is not of the form 0:TOTAL,STEP:TOTAL,...", "copy it from the run"
+        )
+    return lengths
+
+
+def format_schedule(lengths: list[list[int]]) -> str:
+    """The inverse of `parse_schedule`."""
+    return ",".join(f"{step}:{total}" for step, total in lengths)
 
 
 _SAMPLING, _PROMPT = "Sampling", "Prompt"
@@ -163,6 +207,9 @@ class EvaluateOptions:
 
     texts: Texts | None = None
     _: dataclasses.KW_ONLY
+    own_text: Path | str | None = option(
+        None, "Where the text is now that the model was trained on, if it has moved.", _TEXT, unset="where it was"
+    )
     exact: bool = option(False, "Read in a single stream: slower, and without any approximation.")
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", _TEXT)
     encoding: str | None = option(None, "Encoding of the text files.", _TEXT, unset="the run's")

@@ -20,7 +20,7 @@ def plot(
     from charlstm.errors import RunError
     from charlstm.runs.folder import newest_run, open_run
 
-    reports = {str(path): list(open_run(path).read_metrics()) for path in runs or [newest_run()]}
+    reports = {str(path): open_run(path).metrics.read() for path in runs or [newest_run()]}
     for name, lines in reports.items():
         if not lines:
             raise RunError(f"{name} has no reports yet", "train it first")

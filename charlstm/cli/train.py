@@ -9,7 +9,7 @@ from charlstm import events
 from charlstm.cli.options import TEXT_HELP, options_of
 from charlstm.language_model import LanguageModel
 from charlstm.language_model import train as train_model
-from charlstm.options import BUNDLED, TrainOptions, cannot_resume_with
+from charlstm.options import BUNDLED, RESUMED_WITH, TrainOptions, cannot_resume_with
 
 _SAMPLE_LENGTH = 384
 
@@ -35,8 +35,9 @@ def train(
     if chosen["resume"]:
         _refuse_settings(context)
     from charlstm.display.advice import advise
+    from charlstm.display.repeat import repeat_command
     from charlstm.display.watcher import Watcher
-    from charlstm.runs.folder import open_run
+    from charlstm.runs.folder import open_run, tensorboard_path
 
     Board = None
     if tensorboard:
@@ -49,9 +50,9 @@ def train(
         watcher.show(event)
         match event:
             case events.Started():  # until then Ctrl-C has nothing to save, and ends the program at once
-                _note_signals(received)
+                _note_signals(received, warnings)
             case events.Compiling() if Board and watcher.started:
-                board = Board(open_run(watcher.started.run).tensorboard_path, event.step)
+                board = Board(tensorboard_path(watcher.started.run), event.step)
             case events.Report() if board:
                 board.show(event)
             case events.SampleDue() if board or not quiet:
@@ -62,14 +63,23 @@ def train(
             case _:
                 pass
 
+    def should_save() -> bool:
+        is_due = bool(warnings)
+        warnings.clear()
+        return is_due
+
     received: list[int] = []
+    warnings: list[int] = []
     with Watcher(as_json, quiet) as watcher:
-        train_model(texts or BUNDLED, **chosen, on_event=show, should_stop=lambda: bool(received))
+        train_model(
+            texts or BUNDLED, **chosen, on_event=show, should_stop=lambda: bool(received), should_save=should_save
+        )
     if board:
         board.close()
     assert watcher.started and watcher.finished
     run = open_run(watcher.started.run)
-    watcher.finish(advise(list(run.read_metrics()), run.config))
+    repeat = repeat_command(run.config, watcher.finished.schedule)
+    watcher.finish(advise(run.metrics.read(), run.config), repeat)
     if watcher.finished.reason == "stopped":
         raise typer.Exit(128 + received[0])
 
@@ -79,17 +89,26 @@ def _refuse_settings(context: typer.Context) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        allowed = ("run", "resume", "tensorboard", "quiet", "as_json")
-        if name not in allowed and source and source.name == "COMMANDLINE":
+        if name not in (*RESUMED_WITH, "tensorboard", "quiet", "as_json") and source and source.name == "COMMANDLINE":
             raise cannot_resume_with(name)
 
 
-def _note_signals(received: list[int]) -> None:
-    """From now on Ctrl-C and SIGTERM are noted in the list; a second Ctrl-C ends the program at once."""
+def _note_signals(received: list[int], warnings: list[int]) -> None:
+    """From now on the signals that end a program are noted in the first list, and SIGUSR1, by which a queue warns that
+    it will soon end a program, in the second; a second Ctrl-C ends the program at once.
 
-    def note(number: int, _frame: object) -> None:
+    Those that are ignored, as a hangup under `nohup`, stay so. Windows knows some of them only.
+    """
+
+    def stop(number: int, _frame: object) -> None:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
+    def warn(number: int, _frame: object) -> None:
+        warnings.append(number)
+
+    handlers = dict.fromkeys(("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"), stop) | {"SIGUSR1": warn}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)

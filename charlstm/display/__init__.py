@@ -4,6 +4,7 @@ console      the two streams, errors and notes, and how figures are written
 tables       results
 bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON
+repeat       the command that repeats a run exactly
 advice       what the curves of a finished run say
 plots        learning curves as pictures
 tensorboard  event files

@@ -17,7 +17,7 @@ _FRESH_EPOCHS = 4
 def advise(reports: Sequence[dict[str, Any]], config: RunConfig) -> str:
     """One or two sentences about the reports of metrics.jsonl; empty where they say nothing."""
     validations = [(r["step"], r["validation_loss"]) for r in reports if r["validation_loss"] is not None]
-    if len(validations) < 2:
+    if len(validations) < 2 or reports[-1]["loss"] is None:
         return ""
     best_step, best = min(validations, key=lambda each: each[1])
     last_step, last = validations[-1]

@@ -1,5 +1,6 @@
 """Pictures of runs, drawn with matplotlib's figures alone: no display, no global state."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
     for number, (name, reports) in enumerate(runs.items()):
         colour = f"C{number}"
         millions = [report["characters"] / 1e6 for report in reports]
-        axes.plot(millions, [report["loss"] for report in reports], color=colour, alpha=0.4, label=f"{name}, training")
+        axes.plot(
+            millions, [_loss_of(report) for report in reports], color=colour, alpha=0.4, label=f"{name}, training"
+        )
         validations = [
             (m, r["validation_loss"]) for m, r in zip(millions, reports, strict=True) if r["validation_loss"]
         ]
@@ -41,3 +44,8 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
     with atomic_write(path) as file:
         figure.savefig(file, format=kind, dpi=150)
+
+
+def _loss_of(report: dict[str, Any]) -> float:
+    """NaN, a gap in the curve, where all steps were skipped."""
+    return math.nan if report["loss"] is None else report["loss"]

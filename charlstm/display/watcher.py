@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group
@@ -16,6 +17,7 @@ from charlstm.config import to_dict
 from charlstm.display.bars import Bars
 from charlstm.display.console import as_flag, command, count, duration, err, nats, note, result, write_json
 from charlstm.errors import worded
+from charlstm.options import format_schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -39,6 +41,25 @@ def _describe(event: events.Started) -> None:
     )
     for each in event.notes:
         note(worded(each, as_flag))
+
+
+_NAMES: dict[type, str] = {events.NotSaved: "not_saved", events.RolledBack: "rolled_back"}
+
+
+def _remarks(event: events.Event) -> Iterator[str]:
+    """What must be said even where nothing else is."""
+    match event:
+        case events.Resumed():
+            yield from event.notes
+        case events.NotSaved():
+            yield f"not saved at step {event.step:,}: {event.message}; training goes on, and will try again"
+        case events.RolledBack():
+            yield (
+                f"too many steps were not finite: back from step {event.step:,} to the save at step {event.back_to:,}, "
+                f"with a peak learning rate of {event.learning_rate:.3g}"
+            )
+        case _:
+            pass
 
 
 def _is_live(as_json: bool, quiet: bool) -> bool:
@@ -73,7 +94,9 @@ class Watcher:
             case events.Started():
                 self.started = event
                 self.bars.close()
-                if not self.as_json and not self.quiet:
+                if self.quiet and not self.as_json:
+                    result(f"run {event.run}")
+                elif not self.as_json:
                     _describe(event)
             case events.Compiling() if self.live:
                 self.live.start()
@@ -82,9 +105,12 @@ class Watcher:
             case _:
                 pass
         if self.as_json:
-            if isinstance(event, events.Started | events.Report | events.Saved | events.Finished):
-                write_json({"event": type(event).__name__.lower(), **_plain(event)})
-        elif self.live:
+            if not isinstance(event, events.Compiling | events.Progress | events.SampleDue):
+                write_json({"event": _NAMES.get(type(event)) or type(event).__name__.lower(), **_plain(event)})
+            return
+        for remark in _remarks(event):
+            note(remark)
+        if self.live:
             self.live.show(event)
         elif not self.quiet:
             if isinstance(event, events.Compiling):
@@ -101,8 +127,8 @@ class Watcher:
         elif not self.quiet:
             note(f"--- step {step:,} ---\n{text.strip()}\n---")
 
-    def finish(self, advice: str = "") -> None:
-        """The last word: what came out, and the commands that the user will want next."""
+    def finish(self, advice: str = "", repeat: str = "") -> None:
+        """The last word: what came out, and the commands that the user will want next; `repeat` is one of them."""
         event, path = self.finished, self.started and self.started.run
         if self.as_json or not event or not path:
             return
@@ -130,6 +156,9 @@ class Watcher:
             result(f"  {command('sample', path)}", wrap=False)
             if event.best:
                 result(f"  {command('evaluate', path)}", wrap=False)
+            if repeat:
+                result("the same once more, exactly, on this machine:")
+                result(f"  {repeat}", wrap=False)
 
 
 def _plain(event: Any) -> dict[str, Any]:
@@ -139,6 +168,7 @@ def _plain(event: Any) -> dict[str, Any]:
     plain = dataclasses.asdict(event)
     if isinstance(event, events.Finished):
         plain["best"] = event.best and event.best.to_dict()
+        plain["schedule"] = format_schedule(event.schedule)
     return plain
 
 
@@ -148,6 +178,7 @@ def _report_line(report: events.Report) -> str:
         f"step {report.step:,}  epoch {report.epoch:.2f}  loss {report.loss:.4f} nats "
         f"{report.loss / math.log(2):.3f} bits{validation}  {report.characters_per_second:,.0f} characters/s  "
         f"{duration(report.elapsed_seconds)}"
+        + (f"  {report.skipped:,} steps skipped: not finite" if report.skipped else "")
     )
 
 

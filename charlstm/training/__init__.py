@@ -7,5 +7,7 @@ steps        the jitted steps, and what makes them one after the other
 optimizer    the learning rate, and the Optax chain
 muon         orthogonal updates for the kernels of the gates
 journal      what a run remembers between steps: schedule, best score, clock
+conditions   what the last bits of a result depend on beside the settings
+saver        in which order a run is saved, so that nothing is lost
 loop         `train`, a generator of events
 """

@@ -3,12 +3,18 @@
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from charlstm.errors import RunError
 from charlstm.events import Progress
+from charlstm.schema import fits
 from charlstm.score import Score
 from charlstm.training.optimizer import Schedule
+from charlstm.training.steps import Collected
 
 _REPORTS = 100
 _MAX_VALIDATIONS = 20
@@ -16,6 +22,8 @@ _VALIDATION_SHARE = 0.06  # of a run's computing
 _MIN_VALIDATIONS = 4
 _SCORING_COST = 1 / 3  # of training on the same characters: forward only
 _MIN_CHARACTERS = 50_000  # for a validation that can tell which weights are better
+_STOPPED_SECONDS, _STOPPED_SHARE = 2.0, 0.02
+_SOON = 0.01  # of a run's time
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Journal:
     schedule: Schedule
     cadence: Cadence | None = None
     step: int = 0
-    loss_sum: float = 0.0  # of the steps since the last report
+    loss_sum: float = 0.0  # of the steps since the last report that were not skipped
     loss_steps: int = 0
     loss: float = math.nan  # of the last report
     best: Score | None = None
@@ -57,6 +65,14 @@ class Journal:
     validations_since_best: int = 0
     elapsed: float = 0.0
     ended: str = ""
+    reported: int = 0  # the step of the last report
+    gradient_norm: float = 0.0  # of the last step that was not skipped
+    clipped: int = 0  # steps since the last report
+    skipped: int = 0  # since the last report, for loss or gradient was not finite
+    skipped_lately: float = 0.0  # a skipped step is forgotten when ten others have gone well
+    lengths: list[list[int]] = field(default_factory=list[list[int]])  # at a step, the number of steps in all
+    rollbacks: int = 0
+    prolonged: bool = False
 
     def set_length(self, total: int, characters_per_step: int, validation_characters: int) -> None:
         """Set the number of steps, and from it how often to report and to validate."""
@@ -65,17 +81,31 @@ class Journal:
             # Scores are compared with each other, so they go on being of the same characters.
             characters = self.cadence.characters if self.best and self.cadence else None
             self.cadence = Cadence.of(total, characters_per_step, validation_characters, characters)
+            self.lengths.append([self.step, total])
 
-    def add_losses(self, loss_sum: float, steps: int) -> None:
+    def prolong(self, learning_rate: float) -> None:
+        """Go on beyond the end that was planned; the length is to be set anew.
+
+        A run that came to its end warms up once more, to `learning_rate` (less what rollbacks took off); one that was
+        stopped, or whose patience was over, goes on from the rate that it had.
+        """
+        self.schedule = self.schedule.prolong(self.step, learning_rate * 0.5**self.rollbacks)
+        self.ended, self.validations_since_best, self.prolonged = "", 0, True
+
+    def add(self, steps: Collected) -> None:
         """Count steps towards the next report."""
-        self.loss_sum += loss_sum
-        self.loss_steps += steps
+        self.loss_sum += steps.loss
+        self.loss_steps += steps.steps
+        self.gradient_norm = steps.gradient_norm if steps.steps else self.gradient_norm
+        self.clipped += steps.clipped
+        self.skipped += steps.skipped
+        self.skipped_lately = max(0.0, self.skipped_lately + steps.skipped - steps.steps / 10)
 
-    def close_interval(self) -> float:
-        """The mean loss since the last report; the next interval begins."""
-        self.loss = self.loss_sum / max(1, self.loss_steps)
-        self.loss_sum, self.loss_steps = 0.0, 0
-        return self.loss
+    def close_interval(self) -> None:
+        """Set the mean loss since the last report, NaN if all steps were skipped; the next interval begins."""
+        self.loss = self.loss_sum / self.loss_steps if self.loss_steps else math.nan
+        self.loss_sum, self.loss_steps, self.clipped, self.skipped = 0.0, 0, 0, 0
+        self.reported = self.step
 
     def note_validation(self, score: Score) -> bool:
         """Remember a validation; True if it is the best so far."""
@@ -92,8 +122,9 @@ class Journal:
 
     @property
     def report_due(self) -> bool:
-        """Whether this step ends an interval."""
-        return self.finished or (self.cadence is not None and self._at(self.cadence.report)) or self.validation_due
+        """Whether this step ends an interval, and its report was not made yet."""
+        ends = self.finished or self.validation_due or (self.cadence is not None and self._at(self.cadence.report))
+        return ends and self.step > self.reported
 
     @property
     def validation_due(self) -> bool:
@@ -115,6 +146,12 @@ class Journal:
         ends = [every - self.step % every for every in (self.cadence.report, self.cadence.validate)]
         return max(1, min(*ends, self.schedule.total - self.step))
 
+    @property
+    def repeatable(self) -> list[list[int]]:
+        """The lengths by which the run can be repeated exactly; none where the clock decided more than these."""
+        is_whole = bool(self.lengths) and self.lengths[0][0] == 0  # earlier versions kept none
+        return self.lengths if is_whole and not self.rollbacks and not self.prolonged else []
+
     def _at(self, every: int) -> bool:
         return self.step % every == 0
 
@@ -124,11 +161,43 @@ class Journal:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Journal":
-        """The inverse of `to_dict`."""
-        schedule = Schedule(**data["schedule"])
-        cadence = data["cadence"] and Cadence(**data["cadence"])
-        best = data["best"] and _score_from(data["best"])
-        return cls(**data | {"schedule": schedule, "cadence": cadence, "best": best})
+        """The inverse of `to_dict`; what earlier versions did not write is at its default.
+
+        Raises:
+            ValueError: `data` is no such dict.
+        """
+        try:
+            schedule = Schedule(**data["schedule"])
+            cadence = data["cadence"] and Cadence(**data["cadence"])
+            best = data["best"] and _score_from(data["best"])
+            parts = {"schedule": schedule, "cadence": cadence, "best": best}
+            journal = cls(**{"reported": data["step"]} | data | parts)  # earlier versions saved after reports only
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"no journal: {error}") from error
+        for part in (journal, schedule, cadence, best):
+            hints = typing.get_type_hints(type(part))
+            if part and (wrong := [name for name, value in vars(part).items() if not fits(value, hints[name])]):
+                raise ValueError(f"no journal: {wrong[0]}")
+        return journal
+
+
+def facts_of(journal: Journal, conditions: dict[str, str]) -> dict[str, Any]:
+    """What a checkpoint holds beside its arrays: the journal, and the conditions that it is saved under."""
+    return journal.to_dict() | {"conditions": conditions}
+
+
+def read_facts(facts: dict[str, Any], where: str) -> tuple[Journal, dict[str, str]]:
+    """The inverse of `facts_of`; earlier versions noted no conditions.
+
+    Raises:
+        RunError: `facts` are not those of a run; `where` names it.
+    """
+    before = facts.get("conditions", {})
+    try:
+        journal = Journal.from_dict({name: value for name, value in facts.items() if name != "conditions"})
+    except ValueError as error:
+        raise RunError(f"the checkpoint of {where} holds {error}", "the file is damaged") from error
+    return journal, before if fits(before, dict[str, str]) else {}
 
 
 def _score_from(data: dict[str, Any]) -> Score:
@@ -137,14 +206,19 @@ def _score_from(data: dict[str, Any]) -> Score:
 
 
 class Clock:
-    """The time that a run has taken, over all its sessions, and what is left of its budget of `seconds`, if any."""
+    """The time that a run has taken, over all its sessions, and what is left of its budget of `seconds`, if any.
+
+    It stands still while the process does: a machine that sleeps, or a process that is stopped, trains nothing, and a
+    minute is a minute of training.
+    """
 
     # Shares of the budget at which the number of steps is estimated anew: machines do not keep their speed, and a
     # run must end within 5% of its time. The learning rate stays continuous (optimizer.Schedule).
     _MILESTONES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.96)
 
     def __init__(self, elapsed: float, seconds: float | None) -> None:
-        self._began = time.perf_counter() - elapsed
+        self._elapsed = elapsed
+        self._read = time.perf_counter(), time.process_time()
         self._seconds = seconds
         milestones = (share * (seconds or 0) for share in self._MILESTONES)
         self._milestones = [due for due in milestones if due > elapsed]
@@ -154,11 +228,29 @@ class Clock:
         self._longest_pause = 0.0  # of the whole run
 
     def elapsed(self) -> float:
-        """Seconds since the run began, less the time between its sessions."""
-        return time.perf_counter() - self._began
+        """Seconds of work since the run began, without the time between its sessions."""
+        wall, processor = time.perf_counter(), time.process_time()
+        passed, worked = wall - self._read[0], processor - self._read[1]
+        # Nothing that is done here takes so long and so little of the processor.
+        self._elapsed += worked if passed > _STOPPED_SECONDS and worked < _STOPPED_SHARE * passed else passed
+        self._read = wall, processor
+        return self._elapsed
+
+    def go_back(self, step: int) -> None:
+        """The run has gone back to `step`, and has less time for more steps: estimate anew, soon."""
+        now = self.elapsed()
+        self._compiled = self._last_estimate = now, step
+        self._milestones = [now + _SOON * (self._seconds or 0), *self._milestones]
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """In this block time goes into a validation or a sample, not into steps."""
+        began = self.elapsed()
+        yield
+        self.pause(self.elapsed() - began)
 
     def pause(self, seconds: float) -> None:
-        """Time went into a validation or a sample, not into steps."""
+        """So much time did not go into steps."""
         self._paused += seconds
         self._longest_pause = max(self._longest_pause, seconds)
 

@@ -1,8 +1,7 @@
 """Training a run: `train`, a generator of events."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import jax
@@ -10,19 +9,34 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from charlstm.config import TrainingConfig
-from charlstm.errors import RunError, TrainingError, setting
+from charlstm.errors import RunError, StorageError, TrainingError, setting
 from charlstm.evaluation.static import score_text
-from charlstm.events import Compiling, Event, Finished, Reason, Report, SampleDue, Saved
-from charlstm.runs.checkpoints import load_checkpoint, save_checkpoint
+from charlstm.events import (
+    Compiling,
+    Event,
+    Finished,
+    NotSaved,
+    Progress,
+    Reason,
+    Report,
+    Resumed,
+    RolledBack,
+    SampleDue,
+    Saved,
+)
+from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import Run
-from charlstm.runs.weights import Weights, save_weights
 from charlstm.score import Score
 from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
-from charlstm.training.journal import Clock, Journal
+from charlstm.training.conditions import conditions, differences
+from charlstm.training.journal import Clock, Journal, read_facts
 from charlstm.training.optimizer import Schedule
+from charlstm.training.saver import Saver
 from charlstm.training.steps import Stepper, TrainState, initial_state
+
+_MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
+_MAX_ROLLBACKS = 5
 
 
 def train(
@@ -31,144 +45,262 @@ def train(
     params: nnx.State[Any, Any] | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    should_save: Callable[[], bool] = lambda: False,
     spent: float = 0.0,
     save_every: float = 60.0,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Train `run` on `corpus`, saving as it goes; events tell what happens.
 
     `params` are the parameters to start from, fresh ones by default. `resume` continues from the last checkpoint, bit
-    for bit as if the run had never been stopped. `should_stop` is asked between dispatches. `spent` are seconds of a
-    new run's minutes that are gone already. A checkpoint is written every `save_every` seconds, and after validations.
+    for bit as if the run had never been stopped. `should_stop` and `should_save` are asked between dispatches. `spent`
+    are seconds of a new run's minutes that are gone already. A checkpoint is written before the first step, every
+    `save_every` seconds, after validations, and when the generator is closed.
 
     Raises:
-        RunError: there is nothing to resume, the run has finished, or its checkpoint is damaged.
-        TrainingError: the loss is not finite.
-        StorageError: a save failed; what was saved before is whole.
+        RunError: there is nothing to resume, the run has finished, or its checkpoints are damaged.
+        TrainingError: the loss is not finite, again and again.
+        StorageError: the first or the last save failed; what was saved before is whole.
     """
-    config, model = run.config.training, run.config.model
-    training_ids, validation_ids = corpus.split(config.validation)
-    windows = Windows(training_ids, config.batch_size, config.sequence_length)
-    state, journal = _begin(run, params, resume, spent)
-    yield Compiling(step=journal.step)
-    clock = Clock(journal.elapsed, config.minutes and config.minutes * 60)
-    stepper = Stepper(model, config, windows, state)
-    del state  # its buffers are donated to the first step
-    interval_began = last_save = clock.elapsed()
-    interval_step = journal.step
-    if not journal.schedule.total:
-        journal.set_length(config.steps, windows.characters_per_step, len(validation_ids))
-
-    while not (reason := _reason_to_end(journal, config, should_stop)):
-        journal.step += stepper.dispatch(journal.step, journal.steps_until_due(), journal.schedule)
-        if clock.estimate_due:
-            _catch_up(stepper, journal, config)
-            if affordable := clock.steps_in_budget(journal.step):
-                total = min(affordable, config.steps)
-                journal.set_length(total, windows.characters_per_step, len(validation_ids))
-        journal.add_losses(*stepper.collect(1))
-        yield clock.progress(journal.step, journal.schedule.total)
-
-        improved = validated = False
-        if journal.report_due:
-            _catch_up(stepper, journal, config)
-            now = clock.elapsed()
-            speed = (journal.step - interval_step) * windows.characters_per_step / (now - interval_began)
-            loss, score = journal.close_interval(), None
-            if validated := journal.validation_due:
-                score, improved = _validate(run, stepper.state.params, journal, validation_ids)
-            report = Report(
-                step=journal.step,
-                epoch=windows.epoch(journal.step),
-                characters=journal.step * windows.characters_per_step,
-                loss=loss,
-                validation_loss=score and score.loss,
-                learning_rate=journal.schedule.rate(journal.step - 1),
-                gradient_norm=stepper.gradient_norm,
-                characters_per_second=speed,
-                elapsed_seconds=clock.elapsed(),
-            )
-            run.append_metrics(dataclasses.asdict(report))
-            yield report
-            if journal.sample_due(config.sample_every):
-                copy = jax.tree.map(jnp.copy, stepper.state.params)  # the next step takes the originals' memory
-                yield SampleDue(step=journal.step, weights=Weights(run.config, run.vocabulary, copy))
-            clock.pause(clock.elapsed() - now)
-            stepper.reset_timer()
-            interval_began, interval_step = clock.elapsed(), journal.step
-        if validated or clock.elapsed() - last_save > save_every:
-            _catch_up(stepper, journal, config)
-            yield _save(run, stepper, journal, clock, improved)
-            last_save = clock.elapsed()
-
-    journal.ended = "" if reason == "stopped" else reason
-    _catch_up(stepper, journal, config)
-    if journal.best is None:  # no validation yet, or none wanted: the last weights are the ones to keep
-        save_weights(run.weights_path, Weights(run.config, run.vocabulary, stepper.state.params))
-    yield _save(run, stepper, journal, clock, journal.best is None)
-    held_out = max(0, len(validation_ids) - 1)
-    yield Finished(
-        reason=reason,
-        step=journal.step,
-        best=journal.best,
-        best_step=journal.best_step,
-        held_out=held_out,
-        loss=journal.loss,
-        elapsed_seconds=clock.elapsed(),
-    )
-
-
-def _begin(run: Run, params: nnx.State | None, resume: bool, spent: float) -> tuple[TrainState, Journal]:
-    """The arrays and the journal to start from: fresh ones, or those of the last checkpoint."""
     config = run.config.training
-    state = initial_state(run.config.model, config, params)
+    if resume:
+        state, journal, notes = _resumed(run)
+        yield Resumed(step=journal.step, notes=notes)
+    else:
+        state = initial_state(run.config.model, config, params)
+        journal = Journal(Schedule(config.learning_rate, config.warmup), elapsed=spent)
+    session = _Session(run, corpus, state, journal)
+    del state  # its buffers are donated to the first step
     if not resume:
-        return state, Journal(Schedule(config.learning_rate, config.warmup), elapsed=spent)
-    state, facts = load_checkpoint(run, state)
-    journal = Journal.from_dict(facts)
-    if journal.ended:
+        session.save()
+    yield Compiling(step=session.journal.step)
+    try:
+        yield from session.due(should_save, save_every)  # of a step that was saved before its report was made
+        while not (reason := session.reason_to_end(should_stop)):
+            session.advance()
+            yield session.progress()
+            yield from session.due(should_save, save_every)
+    except GeneratorExit:  # whoever watches has failed, or has seen enough
+        session.catch_up()
+        session.try_to_save(False)
+        raise
+    session.journal.ended = "" if reason == "stopped" else reason
+    session.save()
+    yield Saved(step=session.journal.step, best=session.journal.best is None)
+    yield session.finished(reason)
+
+
+def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
+    """The arrays and the journal of the last checkpoint, and what a user should know about it."""
+    config = run.config.training
+    checkpoint = load_checkpoint(run, _abstract_state(run))
+    journal, before = read_facts(checkpoint.facts, str(run.path))
+    planned = checkpoint.config.training
+    if (config.steps, config.minutes) != (planned.steps, planned.minutes):
+        journal.prolong(config.learning_rate)
+    elif journal.ended:
         raise RunError(
-            f"{run.path} has finished", f"{setting('init_from', run.path)} starts a new run from its weights"
+            f"{run.path} has finished",
+            f"{setting('minutes', 10)} prolongs it; {setting('init_from', run.path)} starts a new run from its weights",
         )
-    run.cut_metrics(journal.step)
-    return state, journal
+    run.metrics.cut(journal.step)
+    damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
+    changed = differences(before, conditions(config.batch_size))
+    return checkpoint.state, journal, tuple(filter(None, (damage, changed)))
 
 
-def _validate(run: Run, params: nnx.State, journal: Journal, validation_ids: np.ndarray) -> tuple[Score, bool]:
-    """Score what is held out, and save the weights if they are the best so far."""
-    assert journal.cadence
-    weights = Weights(run.config, run.vocabulary, params)
-    score = score_text(weights, validation_ids[: journal.cadence.characters])
-    _require_finite(score.loss, journal.step, run.config.training)
-    if improved := journal.note_validation(score):
-        save_weights(run.weights_path, weights)
-    return score, improved
+def _abstract_state(run: Run) -> TrainState:
+    return jax.eval_shape(lambda: initial_state(run.config.model, run.config.training))
 
 
-def _reason_to_end(journal: Journal, config: TrainingConfig, should_stop: Callable[[], bool]) -> Reason | None:
-    if journal.finished:
-        return "done"
-    if config.patience and journal.validations_since_best >= config.patience:
-        return "patience"
-    return "stopped" if should_stop() else None
+class _Session:
+    """What one call of `train` works with."""
 
+    def __init__(self, run: Run, corpus: Corpus, state: TrainState, journal: Journal) -> None:
+        self._config = run.config.training
+        training_ids, self._validation_ids = corpus.split(self._config.validation)
+        self._windows = Windows(training_ids, self._config.batch_size, self._config.sequence_length)
+        self._stepper = Stepper(run.config.model, self._config, self._windows, state)
+        self._saver = Saver(run)
+        self.journal = journal
+        self.clock = Clock(journal.elapsed, self._config.minutes and self._config.minutes * 60)
+        self._last_save = self.clock.elapsed()
+        self._score_is_finite = True
+        if not journal.schedule.total:
+            self._set_length(self._config.schedule[0][1] if self._config.schedule else self._config.steps)
+        self._begin_interval()
 
-def _catch_up(stepper: Stepper, journal: Journal, config: TrainingConfig) -> None:
-    """Wait for all steps that were started, before anything is made of their results."""
-    journal.add_losses(*stepper.collect(0))
-    _require_finite(journal.loss_sum + stepper.gradient_norm, journal.step, config)
+    def reason_to_end(self, should_stop: Callable[[], bool]) -> Reason | None:
+        """Why no further step is made, if none is."""
+        if self.journal.finished:
+            return "done"
+        if self._config.patience and self.journal.validations_since_best >= self._config.patience:
+            return "patience"
+        return "stopped" if should_stop() else None
 
+    def advance(self) -> None:
+        """Start some steps, and note what came of earlier ones."""
+        journal, limit = self.journal, self.journal.steps_until_due()
+        length = self._next_length()
+        if length:
+            limit = min(limit, length[0] - journal.step)
+        journal.step += self._stepper.dispatch(journal.step, limit, journal.schedule)
+        if length and journal.step == length[0]:
+            self._set_length(length[1])
+        if self.clock.estimate_due:
+            self.catch_up()
+            if affordable := self.clock.steps_in_budget(journal.step):
+                self._set_length(min(affordable, self._config.steps))
+        journal.add(self._stepper.collect(1))
 
-def _require_finite(loss: float, step: int, config: TrainingConfig) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss became {loss} before step {step + 1:,}",
-            f"try a lower {setting('learning_rate')} than {config.learning_rate:g}; "
-            "what was saved before, if anything, is sound",
+    def catch_up(self) -> None:
+        """Wait for all steps that were started, before anything is made of their results."""
+        self.journal.add(self._stepper.collect(0))
+
+    def due(self, should_save: Callable[[], bool], save_every: float) -> Iterator[Event]:
+        """Report, validate, sample, go back and save, where it is time to."""
+        validated = improved = False
+        if self.journal.report_due:
+            self.catch_up()
+            with self.clock.pausing():
+                report, improved, problem = self._report()
+                validated = report.validation_loss is not None
+                if problem:
+                    yield problem
+                yield report
+                if self.journal.sample_due(self._config.sample_every):
+                    copy = jax.tree.map(
+                        jnp.copy, self._stepper.state.params
+                    )  # the next step takes the originals' memory
+                    yield SampleDue(step=report.step, weights=self._saver.weights(copy))
+            self._begin_interval()
+        is_time = validated or self.journal.finished or self.clock.elapsed() - self._last_save > save_every
+        wanted = should_save() or is_time
+        failed = self.journal.skipped_lately >= _MAX_SKIPPED or not self._score_is_finite
+        if failed or (wanted and not self._is_finite()):
+            yield self._roll_back()
+            wanted = True
+        if wanted and not self.journal.skipped_lately:  # else it is no state to come back to
+            yield self.try_to_save(improved)
+
+    def _is_finite(self) -> bool:
+        """Whether all parameters are: an update may overflow after a loss and a gradient that did not."""
+        self.catch_up()
+        return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(self._stepper.state.params))
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self.clock.progress(self.journal.step, self.journal.schedule.total)
+
+    def _begin_interval(self) -> None:
+        """From here on the speed of the next report is measured."""
+        self._stepper.reset_timer()
+        self._interval = self.clock.elapsed(), self.journal.step
+
+    def _report(self) -> tuple[Report, bool, NotSaved | None]:
+        """The report that is due, validated if that is due; whether it is the best; and whether a save failed."""
+        journal, problem, score, improved = self.journal, None, None, False
+        began, first = self._interval
+        seconds = max(1e-9, self.clock.elapsed() - began)  # none for a report that is made up for after resuming
+        speed = (journal.step - first) * self._windows.characters_per_step / seconds
+        clipped, skipped = journal.clipped, journal.skipped
+        journal.close_interval()
+        if journal.validation_due:
+            score, improved, problem = self._validate()
+        report = Report(
+            step=journal.step,
+            epoch=self._windows.epoch(journal.step),
+            characters=journal.step * self._windows.characters_per_step,
+            loss=journal.loss,
+            validation_loss=score and score.loss,
+            learning_rate=journal.schedule.rate(journal.step - 1),
+            gradient_norm=journal.gradient_norm,
+            characters_per_second=speed,
+            elapsed_seconds=self.clock.elapsed(),
+            clipped=clipped,
+            skipped=skipped,
+        )
+        try:
+            self._saver.report(report)
+        except StorageError as error:
+            problem = NotSaved(step=journal.step, message=error.raw_message)
+        return report, improved, problem
+
+    def _validate(self) -> tuple[Score, bool, NotSaved | None]:
+        """Score what is held out; whether that is the best so far, when the weights are saved; and if this failed."""
+        assert self.journal.cadence
+        params = self._stepper.state.params
+        score = score_text(self._saver.weights(params), self._validation_ids[: self.journal.cadence.characters])
+        self._score_is_finite = math.isfinite(score.loss)
+        improved = self._score_is_finite and self.journal.note_validation(score)
+        try:
+            if improved:
+                self._saver.save_weights(params)
+        except StorageError as error:
+            return score, improved, NotSaved(step=self.journal.step, message=error.raw_message)
+        return score, improved, None
+
+    def _roll_back(self) -> RolledBack:
+        """Return to the last save, with half of the peak rate.
+
+        Raises:
+            TrainingError: this has not helped.
+        """
+        run, left = self._saver.run, self.journal
+        rate = left.schedule.peak / 2
+        if left.rollbacks >= _MAX_ROLLBACKS:
+            raise TrainingError(
+                f"the loss is not finite after step {left.step:,}, though the run went back to its last save "
+                f"{left.rollbacks} times, with a lower rate each",
+                f"try a lower {setting('learning_rate')} than {self._config.learning_rate:g}; what was saved is sound",
+            )
+        checkpoint = load_checkpoint(run, _abstract_state(run))
+        self.journal, _ = read_facts(checkpoint.facts, str(run.path))
+        self.journal.schedule = self.journal.schedule.with_peak(rate)
+        self.journal.rollbacks = left.rollbacks + 1
+        run.metrics.cut(self.journal.step)
+        self._score_is_finite = True
+        self._stepper.go_on_from(checkpoint.state)
+        self.clock.go_back(self.journal.step)
+        self._begin_interval()
+        return RolledBack(step=left.step, back_to=self.journal.step, learning_rate=rate)
+
+    def save(self) -> None:
+        """Save all that resuming needs.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        self.catch_up()
+        self.journal.elapsed = self._last_save = self.clock.elapsed()
+        self._saver.save(self._stepper.state, self.journal)
+        self._stepper.reset_timer()
+
+    def try_to_save(self, best: bool) -> Saved | NotSaved:
+        """The same, and what came of it: training that goes on tries again later."""
+        try:
+            self.save()
+        except StorageError as error:
+            return NotSaved(step=self.journal.step, message=error.raw_message)
+        return Saved(step=self.journal.step, best=best or self.journal.best is None)
+
+    def finished(self, reason: Reason) -> Finished:
+        """The last event."""
+        journal = self.journal
+        return Finished(
+            reason=reason,
+            step=journal.step,
+            best=journal.best,
+            best_step=journal.best_step,
+            held_out=max(0, len(self._validation_ids) - 1),
+            loss=journal.loss,
+            elapsed_seconds=self.clock.elapsed(),
+            schedule=journal.repeatable,
         )
 
+    def _set_length(self, total: int) -> None:
+        self.journal.set_length(total, self._windows.characters_per_step, len(self._validation_ids))
 
-def _save(run: Run, stepper: Stepper, journal: Journal, clock: Clock, best: bool) -> Saved:
-    journal.elapsed = clock.elapsed()
-    save_checkpoint(run, stepper.state, journal.to_dict())
-    stepper.reset_timer()
-    return Saved(step=journal.step, best=best)
+    def _next_length(self) -> list[int] | None:
+        """Where a run that is repeated next sets its length."""
+        lengths = self._config.schedule[len(self.journal.lengths) :]
+        return lengths[0] if lengths else None

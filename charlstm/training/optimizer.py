@@ -23,6 +23,9 @@ class Schedule:
     A run that is given minutes learns how many steps they buy only while it goes. `replan` therefore bends the fall:
     `progress` of the way down is covered at step `anchor`, and the rest is spread over the steps that remain. The
     rate stays continuous, and a function of the step alone. `total` is 0 as long as it is unknown: no fall yet.
+
+    A run that has ended and is prolonged rises and falls once more, from the step `start` on: after a second warm-up
+    to the same rate a model learns on as if it had seen all text at once (Ibrahim et al. 2024).
     """
 
     peak: float
@@ -30,6 +33,7 @@ class Schedule:
     total: int = 0
     anchor: int = 0
     progress: float = 0.0
+    start: int = 0
 
     def progress_at(self, step: int) -> float:
         """How much of the way down is covered at `step`, from 0 to 1."""
@@ -42,7 +46,7 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         """The learning rate of the step number `step`, counted from 0."""
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        warm = min(1.0, (step - self.start + 1) / self.warmup) if self.warmup else 1.0
         return self.peak * warm * (1 - self.progress_at(step))
 
     def rates(self, step: int, count: int, max_steps: int) -> np.ndarray:
@@ -54,6 +58,18 @@ class Schedule:
     def replan(self, step: int, total: int) -> "Schedule":
         """The same rate up to `step`, and from there down to zero at `total`."""
         return replace(self, total=total, anchor=step, progress=self.progress_at(step))
+
+    def with_peak(self, peak: float) -> "Schedule":
+        """The same towards another peak."""
+        return replace(self, peak=peak)
+
+    def prolong(self, step: int, peak: float) -> "Schedule":
+        """The schedule of a run that goes on from `step`, to an end that is not known yet.
+
+        Where the rate has come down to zero it warms up once more, to `peak`; else it goes on from where it is.
+        """
+        left = 1 - self.progress_at(step)
+        return replace(self, peak=self.peak * left, total=0) if left else Schedule(peak, self.warmup, start=step)
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:

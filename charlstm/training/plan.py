@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from charlstm.config import ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
-from charlstm.options import DEFAULT_MINUTES, Precision, TrainOptions
+from charlstm.options import DEFAULT_MINUTES, Precision, TrainOptions, parse_schedule
 from charlstm.runtime.mesh import MIN_STREAMS
 from charlstm.training.machine import Machine, measure_machine, training_speed
 
@@ -39,7 +39,7 @@ _MIN_EPOCHS = 15.0
 _MUON_OPERATIONS = 64  # times hidden_size^3, each step
 _WARMUP = 30
 _MIN_STEPS = 3000  # that a text should last for
-_MAX_EPOCHS = 20.0  # after that it overfits
+MAX_EPOCHS = 20.0  # after that it overfits
 _RATES = {"muon": 16e-3, "adamw": 4e-3}  # AdamW's for 512 units
 _SIZES = (32, 64, 96, *range(128, 4097, 64))
 # A layer is worth its size if it could read, at the measured speed, so many characters for each weight of its gates;
@@ -99,9 +99,13 @@ def resolve(
 
 def _depends_on_speed(options: TrainOptions) -> bool:
     """Whether anything that is left open depends on how much can be read in the time."""
-    timed = options.steps is None and options.epochs is None
     open_sizes = (options.hidden_size, options.batch_size, options.sequence_length)
-    return None in open_sizes or (timed and None in (options.dropout, options.weight_drop))
+    return None in open_sizes or (_is_timed(options) and None in (options.dropout, options.weight_drop))
+
+
+def _is_timed(options: TrainOptions) -> bool:
+    """Whether the run is given time, not work."""
+    return options.steps is options.epochs is options.schedule is None
 
 
 def _shape(plan: Plan) -> tuple[int, ...]:
@@ -138,11 +142,12 @@ def _choose(
         return operations / operations_each(shape)
 
     shape = _choose_shape(readable, characters)
-    epochs = options.epochs or min(_MAX_EPOCHS, readable(shape) / (characters - 1))
+    epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
     batch_size, window = _choose_windows(options, shape, characters - 1, devices, notes)
-    steps = options.steps
+    lengths = parse_schedule(options.schedule)
+    steps = lengths[-1][1] if lengths else options.steps
     if steps is None:
-        longest = options.epochs or _MAX_EPOCHS
+        longest = options.epochs or MAX_EPOCHS
         steps = max(1, math.ceil(longest * (characters - 1) / (batch_size * window)))
     else:
         epochs = steps * batch_size * window / (characters - 1)
@@ -155,7 +160,10 @@ def _choose(
             f"characters/s in {machine.precision}, will read the text about {often} times"
         )
     return Plan(
-        model, _choose_training(options, batch_size, window, steps, hidden_size, machine.precision), notes, speed
+        model,
+        _choose_training(options, batch_size, window, steps, lengths, hidden_size, machine.precision),
+        notes,
+        speed,
     )
 
 
@@ -216,10 +224,16 @@ def _in_twentieths(share: float, maximum: float) -> float:
 
 
 def _choose_training(
-    options: TrainOptions, batch_size: int, window: int, steps: int, hidden_size: int, precision: Precision
+    options: TrainOptions,
+    batch_size: int,
+    window: int,
+    steps: int,
+    lengths: list[list[int]],
+    hidden_size: int,
+    precision: Precision,
 ) -> TrainingConfig:
     rate = _RATES[options.optimizer] * (1.0 if options.optimizer == "muon" else min(1.0, (512 / hidden_size) ** 0.5))
-    timed = options.steps is None and options.epochs is None
+    planned = lengths[0][1] if lengths else steps  # a run that is repeated was planned for its first length
     return TrainingConfig(
         batch_size=batch_size,
         sequence_length=window,
@@ -227,14 +241,15 @@ def _choose_training(
         learning_rate=options.learning_rate or rate,
         weight_decay=options.weight_decay,
         clip=options.clip,
-        warmup=min(_WARMUP, max(1, steps // 10)),
+        warmup=min(_WARMUP, max(1, planned // 10)),
         steps=steps,
-        minutes=(options.minutes or DEFAULT_MINUTES) if timed else None,
+        minutes=(options.minutes or DEFAULT_MINUTES) if _is_timed(options) else None,
         validation=options.validation,
         patience=options.patience,
         precision=precision,
         seed=options.seed,
         sample_every=options.sample_every,
+        schedule=lengths,
     )
 
 
@@ -249,7 +264,7 @@ def _choose_windows(
 ) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
     window = options.sequence_length or shape.window
-    available = (options.epochs or _MAX_EPOCHS) * pairs
+    available = (options.epochs or MAX_EPOCHS) * pairs
 
     def streams(devices: int) -> int:
         return max(-(-shape.streams // devices), MIN_STREAMS) * devices

@@ -1,24 +1,40 @@
 """From what a user asked for to a run that can be trained: its text, its settings, its folder."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 from flax import nnx
 
-from charlstm.config import CorpusConfig, RunConfig
+from charlstm.config import CorpusConfig, RunConfig, TrainingConfig
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Preparing
+from charlstm.files import storage_errors, user_path
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
-from charlstm.runs.folder import RUNS, Run, create_run, free_name, newest_run, open_run
+from charlstm.runs.checkpoints import load_facts
+from charlstm.runs.folder import (
+    RUNS,
+    Run,
+    free_name,
+    newest_run,
+    open_run,
+    read_config,
+    refuse_existing,
+    settle,
+    stage_run,
+)
+from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, lasting_names, open_corpus
-from charlstm.training.plan import resolve
+from charlstm.training.journal import read_facts
+from charlstm.training.plan import MAX_EPOCHS, resolve
 
 OnEvent = Callable[[Event], None]
 
@@ -37,35 +53,86 @@ class Start:
     notes: tuple[str, ...] = ()
 
 
-def resume_run(options: TrainOptions, on_event: OnEvent) -> Start:
-    """The run to continue: the one that is named, or the newest.
-
-    Raises:
-        RunError: there is none, it is damaged, or its text has changed.
-        CorpusError: its text is gone.
-    """
-    run = open_run(Path(options.run) if options.run else newest_run())
-    on_event(Preparing(what="reading the text"))
-    return Start(run, reopen(run.config.corpus, run.vocabulary, _as_events(on_event)))
-
-
-def new_run(options: TrainOptions, on_event: OnEvent) -> Start:
-    """A new run, its settings closed and its folder made.
+@contextmanager
+def starting(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+    """The run to train, new or resumed, which no other process may write to as long as the block lasts.
 
     Raises:
         ConfigError: settings contradict each other, the text or the weights to start from.
         CorpusError: a text cannot be found or read.
-        RunError: there is a run already, or the weights to start from cannot be read.
+        RunError: there is a run already or none to resume, it is being trained, or its text has changed.
         StorageError: the folder cannot be written.
     """
+    with _resumed(options, on_event) if options.resume else _new(options, on_event) as start:
+        yield start
+
+
+@contextmanager
+def _own(path: Path, notes: list[str]) -> Iterator[None]:
+    """Lock the folder of a run, made if need be, and bring it into order; before and after the block."""
+    is_new = not path.exists()
+    try:
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        with lock(path) as is_locked:
+            if not is_locked:
+                notes.append(f"{path} is on a file system without locks: let no other process train there")
+            settle(path)
+            try:
+                yield
+            finally:
+                settle(path)
+    finally:
+        if is_new:
+            with suppress(OSError):
+                path.rmdir()  # if nothing has come of it
+
+
+@contextmanager
+def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+    """The run to continue: the one that is named, or the newest; its text may have moved, its end be further away."""
+    path = user_path(options.run) if options.run else newest_run()
+    notes: list[str] = []
+    read_config(path)  # or there is no run, and no folder is to be made
+    with _own(path, notes):
+        run = open_run(path)
+        on_event(Preparing(what="reading the text"))
+        named = options.texts if options.texts != TrainOptions.texts else None
+        corpus, sources = reopen(run.config.corpus, run.vocabulary, path, named, _as_events(on_event))
+        if sources != run.config.corpus.sources:
+            notes.append(f"the text is now {', '.join(sources)}")
+        config = replace(run.config, corpus=replace(run.config.corpus, sources=sources))
+        training = _prolonged(run, options, len(corpus.split(config.training.validation)[0]))
+        yield Start(run.with_config(replace(config, training=training)), corpus, notes=tuple(notes))
+
+
+def _prolonged(run: Run, options: TrainOptions, characters: int) -> TrainingConfig:
+    """The settings of a run that goes on: with a budget, for so much more than it has done."""
+    training = run.config.training
+    patience = options.patience or training.patience
+    if options.minutes is options.epochs is options.steps is None:
+        return replace(training, patience=patience)
+    journal, _ = read_facts(load_facts(run), str(run.path))
+    characters_per_step = training.batch_size * training.sequence_length
+    epochs = options.epochs or MAX_EPOCHS
+    more = options.steps or max(1, math.ceil(epochs * (characters - 1) / characters_per_step))
+    minutes = None if options.minutes is None else journal.elapsed / 60 + options.minutes
+    return replace(training, steps=journal.step + more, minutes=minutes, patience=patience, schedule=[])
+
+
+@contextmanager
+def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+    """A new run, its settings closed and its folder made."""
     texts = names_of(options.texts)
-    base = load_weights(Path(options.init_from)) if options.init_from else None
+    notes: list[str] = []
+    path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
+    refuse_existing(path, options.overwrite)  # before the machine is measured
+    base = load_weights(user_path(options.init_from)) if options.init_from else None
     if base and base.vocabulary.unit != options.unit:
         raise ConfigError(
             f"{setting('unit', options.unit)}, but {options.init_from} reads {base.vocabulary.unit}s",
             "use the same unit",
         )
-    notes: list[str] = []
     corpus, files = _open_text(texts, options, base, on_event, notes)
     training, held_out = corpus.split(options.validation)
     if options.validation and not len(held_out):
@@ -84,11 +151,12 @@ def new_run(options: TrainOptions, on_event: OnEvent) -> Start:
             characters=len(corpus),
         ),
         versions=versions(),
+        init_from=str(user_path(options.init_from).resolve()) if options.init_from else None,
     )
-    path = Path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
-    run = create_run(path, config, corpus.vocabulary, options.overwrite)
     params = grow_parameters(base.model, base.params, plan.model) if base else None
-    return Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))
+    with _own(path, notes):
+        run = stage_run(path, config, corpus.vocabulary, options.overwrite)
+        yield Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))
 
 
 def _open_text(

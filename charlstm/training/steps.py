@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import Array
@@ -29,6 +30,21 @@ from charlstm.training.optimizer import Schedule, make_optimizer
 
 MAX_STEPS = 32  # K
 _DISPATCH_SECONDS = 0.25  # work handed to the device at once: little enough for the display and for Ctrl-C
+
+
+class Results(NamedTuple):
+    """What some steps come to: the loss of each, `[K]`, the norm of the last gradient before clipping, and how many of
+    them were clipped, and were skipped because loss or gradient was not finite: these count for nothing else."""
+
+    losses: Array
+    gradient_norm: Array
+    clipped: Array
+    skipped: Array
+
+    @classmethod
+    def none(cls) -> "Results":
+        """Of no steps."""
+        return cls(jnp.zeros(MAX_STEPS), jnp.float32(0), jnp.int32(0), jnp.int32(0))
 
 
 class TrainState(NamedTuple):
@@ -54,11 +70,13 @@ def shard_state(mesh: Mesh, state: TrainState) -> TrainState:
 
 
 def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
-    """Compile-ready `steps(state, inputs, targets, rates, count) -> (state, loss_sum, gradient_norm)`.
+    """Compile-ready `steps(state, inputs, targets, rates, count) -> (state, results)`.
 
     `inputs` and `targets` are `[K, T, B]`, `rates` `[K]`; the first `count` of them are used. One dispatch makes many
     steps, so that Python's time hides behind the device's and freed memory is used again by the next step. How steps
     are divided into dispatches changes nothing about the result.
+
+    A step whose loss or gradient is not finite changes nothing but the step's number.
     """
     definition, _ = abstract_model(model)
     optimizer = make_optimizer(config)
@@ -72,14 +90,29 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         logits, states = nnx.merge(definition, params)(inputs, states, masks, precision)
         return cross_entropy(logits, targets, model.rare).mean(), states
 
-    def one_step(state: TrainState, inputs, targets, rate) -> tuple[TrainState, Array, Array]:
+    def one_step(k, state: TrainState, results: Results, inputs, targets, rate) -> tuple[TrainState, Results]:
         (loss, states), gradient = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.states, inputs, targets, state.step
         )
         gradient, loss = pmean_tree((gradient, loss))
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = jax.tree.map(lambda p, u: p + rate * u, state.params, updates)
-        return TrainState(params, optimizer_state, states, state.step + 1), loss, optax.tree.norm(gradient)
+        norm = optax.tree.norm(gradient)
+        is_finite = jnp.isfinite(loss + norm)
+
+        def if_finite(new, old):
+            return jax.tree.map(partial(jnp.where, is_finite), new, old)
+
+        params, optimizer_state, states = if_finite(
+            (params, optimizer_state, states), (state.params, state.optimizer, state.states)
+        )
+        results = Results(
+            results.losses.at[k].set(if_finite(loss, 0.0)),
+            if_finite(norm, results.gradient_norm),
+            results.clipped + (is_finite & (norm > config.clip)),
+            results.skipped + ~is_finite,
+        )
+        return TrainState(params, optimizer_state, states, state.step + 1), results
 
     state_spec = TrainState(P(), P(), P(STREAMS), P())  # pyright: ignore[reportArgumentType]
     ids_spec = P(None, None, STREAMS)
@@ -89,18 +122,27 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         jax.shard_map,
         mesh=mesh,
         in_specs=(state_spec, ids_spec, ids_spec, P(), P()),
-        out_specs=(state_spec, P(), P()),
+        out_specs=(state_spec, P()),
         check_vma=False,
     )
     def steps(state, inputs, targets, rates, count):
         def body(k, carry):
-            state, loss_sum, _ = carry
-            state, loss, norm = one_step(state, inputs[k], targets[k], rates[k])
-            return state, loss_sum + loss, norm
+            state, results = carry
+            return one_step(k, state, results, inputs[k], targets[k], rates[k])
 
-        return jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.float32(0)))
+        return jax.lax.fori_loop(0, count, body, (state, Results.none()))
 
     return steps
+
+
+class Collected(NamedTuple):
+    """What came of some steps, on the host: `steps` that counted with the sum of their losses, and all others."""
+
+    loss: float = 0.0
+    steps: int = 0
+    gradient_norm: float = 0.0
+    clipped: int = 0
+    skipped: int = 0
 
 
 class Stepper:
@@ -109,34 +151,42 @@ class Stepper:
     def __init__(self, model: ModelConfig, config: TrainingConfig, windows: Windows, state: TrainState) -> None:
         self.windows = windows
         self.mesh = make_mesh(config.batch_size)
-        self.state = shard_state(self.mesh, state)
-        self.gradient_norm = 0.0
         self._steps = make_steps(model, config, self.mesh)
-        self._pending: deque[tuple[int, Array, Array]] = deque()
+        self.go_on_from(state)
+
+    def go_on_from(self, state: TrainState) -> None:
+        """Put a state on the devices; what was under way is forgotten."""
+        self.state = shard_state(self.mesh, state)
+        self._pending: deque[tuple[int, Results]] = deque()
         self._seconds_per_step = math.inf  # so the first dispatch is a single step
-        self._last = time.perf_counter()
+        self.reset_timer()
 
     def dispatch(self, step: int, limit: int, schedule: Schedule) -> int:
         """Start at most `limit` steps, without waiting for them; returns how many."""
         count = max(1, min(limit, MAX_STEPS, int(_DISPATCH_SECONDS / self._seconds_per_step)))
         inputs, targets = (shard_streams(self.mesh, ids, 2) for ids in self.windows.windows(step, count, MAX_STEPS))
         rates = schedule.rates(step, count, MAX_STEPS)
-        self.state, loss_sum, norm = self._steps(self.state, inputs, targets, rates, count)
-        self._pending.append((count, loss_sum, norm))
+        self.state, results = self._steps(self.state, inputs, targets, rates, count)
+        self._pending.append((count, results))
         return count
 
-    def collect(self, under_way: int) -> tuple[float, int]:
-        """Wait until at most `under_way` dispatches are; returns the sum of the losses that came in, and how many."""
-        losses, steps = 0.0, 0
+    def collect(self, under_way: int) -> Collected:
+        """Wait until at most `under_way` dispatches are, and return what came in."""
+        done = Collected()
         while len(self._pending) > under_way:
-            count, loss_sum, norm = self._pending.popleft()
-            losses += float(loss_sum)
-            self.gradient_norm = float(norm)
-            steps += count
+            count, results = self._pending.popleft()
+            skipped = int(results.skipped)
+            norm = float(results.gradient_norm) if skipped < count else done.gradient_norm
+            # In double precision the sum is exact, and so the same however steps are divided into dispatches.
+            loss = float(np.asarray(results.losses, np.float64).sum())
+            done = Collected(
+                done.loss + loss, done.steps + count - skipped, norm, done.clipped + int(results.clipped),
+                done.skipped + skipped,
+            )  # fmt: skip
             now = time.perf_counter()
             self._seconds_per_step = max(1e-6, (now - self._last) / count)
             self._last = now
-        return losses, steps
+        return done
 
     def reset_timer(self) -> None:
         """Time that passed since the last dispatch was not the device's."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from charlstm.cli import main
 from charlstm.evaluation import baseline
@@ -77,7 +78,7 @@ def test_training_leaves_a_run_and_names_the_next_commands(here, capfd):
     names = {str(path.relative_to("runs/verse")) for path in Path("runs/verse").rglob("*") if path.is_file()}
     assert names == {
         "config.json", "vocabulary.json", "weights.safetensors", "metrics.jsonl",
-        str(Path("checkpoints/last.safetensors")),
+        str(Path("checkpoints/last.safetensors")), str(Path("checkpoints/previous.safetensors")),
     }  # fmt: skip
 
 
@@ -93,7 +94,9 @@ def test_json_is_all_there_is_on_stdout_and_every_line_of_it_is_an_object(here, 
 def test_quiet_says_the_result_only(here, capfd):
     assert called(["train", "verse.txt", *SMALL, "--quiet"]) == 0
     out, err = capfd.readouterr()
-    assert len(out.splitlines()) == 2 and err == ""
+    assert (
+        out.startswith(f"run {Path('runs/verse')}\nbest validation loss") and len(out.splitlines()) == 3 and err == ""
+    )
 
 
 def test_a_run_is_never_overwritten_unasked(here, capfd):
@@ -176,27 +179,149 @@ def test_standard_input_is_a_text_and_is_kept_for_resuming(here):
     assert Path(source).read_bytes() == VERSE.encode()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_stops_saves_and_tells_how_to_go_on(here, number):
-    process = started("train", "verse.txt", *SMALL[:6], "--steps", "100000", "--run", "run")
+def training(*more: str, **options) -> subprocess.Popen:
+    """A training that lasts, in the folder `run`, which has made some steps."""
+    process = started("train", "verse.txt", *SMALL[:6], "--steps", "100000", "--run", "run", *more, **options)
+    wait_for(lambda: Path("run/metrics.jsonl").exists() and Path("run/metrics.jsonl").stat().st_size > 0)
+    return process
+
+
+def wait_for(condition) -> None:
+    """Until it is so, for two minutes at most."""
     deadline = time.monotonic() + 120
-    while not Path("run/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_stops_saves_and_tells_how_to_go_on(here, name):
+    process, number = training(), getattr(signal, name)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert b"charlstm train --run run --resume" in err and b"Traceback" not in err
     assert called(["sample", "run", "--length", "5", "--seed", "1"]) == 0
+    assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_queues_warning_saves_and_a_hangup_that_is_ignored_stays_so(here):
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from charlstm.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ignoring, "train", "verse.txt", *SMALL[:6], "--steps", "100000", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    events = map(json.loads, process.stdout)
+    next(event for event in events if event["event"] == "report")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    saved = next(event for event in events if event["event"] == "saved")
+    assert next(event for event in events if event["event"] == "report")["step"] > saved["step"]
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_second_ctrl_c_ends_at_once_and_the_run_goes_on_from_its_last_save(here):
+    process = training()
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    process = training_again()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and b"Traceback" not in err
+
+
+def training_again() -> subprocess.Popen:
+    """The run goes on; its first report is there."""
+    size = Path("run/metrics.jsonl").stat().st_size
+    process = started("train", "--run", "run", "--resume")
+    wait_for(lambda: Path("run/metrics.jsonl").stat().st_size > size or process.poll() is not None)
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_run_that_is_being_trained_is_nobody_elses(here, capfd):
+    process = training()
+    for command in (["--resume"], ["verse.txt", *SMALL, "--overwrite"]):
+        err = refused(capfd, ["train", "--run", "run", *command])
+        assert f"run is being trained by process {process.pid}" in err
+    assert called(["plot", "run"]) in (0, 2)  # reading is for all
+    process.kill()
+    process.communicate()
+    assert called(["train", "--run", "run", "verse.txt", *SMALL, "--overwrite", "--quiet"]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_old_run_is_there_until_the_new_one_has_weights(here, capfd):
+    assert called(["train", "verse.txt", "--run", "run", *SMALL, "--quiet"]) == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    process = started("train", "verse.txt", *SMALL[:6], "--steps", "100000", "--run", "run", "--overwrite")
+    wait_for(lambda: Path("run/.new/metrics.jsonl").exists() and Path("run/.new/metrics.jsonl").stat().st_size > 0)
+    process.kill()
+    process.communicate()
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert called(["evaluate", "run"]) == 0
+    assert called(["train", "--run", "run", "--resume", "--steps", "1", "--quiet"]) == 0
+    assert not Path("run/.new").exists() and not Path("run/.lock").exists()
+
+
+def test_an_existing_run_is_refused_before_the_text_is_read(here, capfd):
+    assert called(["train", "verse.txt", "--run", "run", *SMALL, "--quiet"]) == 0
+    assert "already holds a run" in refused(capfd, ["train", "nothing.txt", "--run", "run"])
+
+
+def test_a_text_that_has_moved_is_found_or_named_and_known_by_its_fingerprint(here, capfd):
+    Path("there").mkdir()
+    assert called(["train", "verse.txt", "--run", "there/run", *SMALL, "--quiet"]) == 0
+    Path("verse.txt").rename("there/verse.txt")
+    assert called(["evaluate", "there/run"]) == 0, "beside the run"
+    Path("there/verse.txt").rename("poem.txt")
+    err = refused(capfd, ["evaluate", "there/run"])
+    assert "text is gone" in err and "--own-text" in err and "--resume" in err
+    assert called(["evaluate", "there/run", "--own-text", "poem.txt"]) == 0
+    Path("other.txt").write_text(VERSE.upper(), "utf-8")
+    assert "is not the text" in refused(capfd, ["train", "other.txt", "--run", "there/run", "--resume", "--steps", "1"])
+    assert called(["train", "poem.txt", "--run", "there/run", "--resume", "--steps", "1"]) == 0
+    assert "the text is now" in capfd.readouterr().err
+    assert called(["evaluate", "there/run"]) == 0, "it was remembered"
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"), [(["--steps", "4"], 10), (["--epochs", "0.25"], 10), (["--minutes", "0.02"], 0)]
+)
+def test_a_finished_run_is_prolonged_by_a_budget(here, capfd, budget, steps):
+    assert called(["train", "verse.txt", "--run", "run", *SMALL, "--quiet"]) == 0
+    err = refused(capfd, ["train", "--run", "run", "--resume"])
+    assert "has finished" in err and "--minutes" in err
+    assert called(["train", "--run", "run", "--resume", *budget, "--json"]) == 0
+    *_, finished = map(json.loads, capfd.readouterr().out.splitlines())
+    assert finished["step"] > 6 and steps in (0, finished["step"]) and finished["schedule"] == ""
+    assert called(["evaluate", "run"]) == 0
+
+
+@pytest.mark.parametrize("budget", [["--steps", "6"], ["--minutes", "0.05"]], ids=" ".join)
+def test_a_run_ends_with_the_command_that_repeats_it_exactly(here, capfd, budget):
+    assert called(["train", "verse.txt", *SMALL[:4], *budget, "--dropout", "0.3", "--seed", "5", "--run", "first"]) == 0
+    line = capfd.readouterr().out.splitlines()[-1].split()
+    assert line[:3] == ["charlstm", "train", "verse.txt"]
+    assert called([*line[1:], "--run", "second", "--quiet"]) == 0
+    capfd.readouterr()
+    for name in ("weights.safetensors", "checkpoints/last.safetensors"):
+        these, those = (load_file(Path(run, name)) for run in ("first", "second"))
+        assert all((these[key] == those[key]).all() for key in these), name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_a_signal_before_there_is_anything_to_save_ends_at_once(here):
     process = started("train", "-", *SMALL, "--run", "run", stdin=subprocess.PIPE)
     spool = Path(os.environ["CHARLSTM_CACHE_DIR"], "stdin")
-    deadline = time.monotonic() + 60
-    while not (spool.exists() and list(spool.glob(f".{process.pid}*"))) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: spool.exists() and list(spool.glob(f".{process.pid}*")))
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130 and not Path("run").exists()
     process.communicate()
@@ -332,7 +457,7 @@ def test_a_bad_text_is_refused_and_leaves_no_run(here, capfd, content, words):
     [
         ["--steps", "0"], ["--dropout", "1"], ["--minutes", "nan"], ["--learning-rate", "-1"], ["--validation", "2"],
         ["--steps", "5", "--minutes", "1"], ["--hidden-size", "0"], ["--encoding", "klingon"], ["--optimizer", "sgd9"],
-        ["--resume", "--steps", "5"], ["--no-such-flag"],
+        ["--resume", "--seed", "5"], ["--no-such-flag"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from charlstm.score import Score
 from charlstm.training import journal
 from charlstm.training.journal import Cadence, Clock, Journal
 from charlstm.training.optimizer import Schedule
+from charlstm.training.steps import Collected
 
 
 def costs_at_most_6_percent(scored: int, trained: int) -> bool:
@@ -67,11 +68,17 @@ def test_a_loss_that_is_not_known_yet_survives_its_json():
 
 def test_an_interval_ends_with_its_mean_and_the_next_one_begins_at_nothing():
     book = Journal(Schedule(1e-3, 1, 100))
-    book.add_losses(6.0, 2)
-    book.add_losses(4.0, 3)
-    assert book.close_interval() == book.loss == 2.0
-    book.add_losses(1.0, 1)
-    assert book.close_interval() == 1.0
+    book.add(Collected(6.0, 2, 0.5, 1))
+    book.add(Collected(4.0, 3, 0.25, 1, 2))
+    assert (book.clipped, book.skipped, book.gradient_norm) == (2, 2, 0.25)
+    book.close_interval()
+    assert (book.loss, book.clipped, book.skipped) == (2.0, 0, 0)
+    book.add(Collected(1.0, 1))
+    book.close_interval()
+    assert book.loss == 1.0
+    book.add(Collected(0.0, 0, skipped=3))
+    book.close_interval()
+    assert math.isnan(book.loss) and book.skipped_lately == pytest.approx(2 - 0.3 - 0.1 + 3)
 
 
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.integers(0, 3))
@@ -110,7 +117,8 @@ def test_no_step_is_made_past_what_is_due():
 
 def test_minutes_become_steps_at_the_speed_that_was_measured(monkeypatch):
     now = 100.0
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: now)
     clock = Clock(0.0, 60.0)
     now += 5.0  # compiling
     assert clock.estimate_due and clock.steps_in_budget(1) is None
@@ -126,7 +134,8 @@ def test_minutes_become_steps_at_the_speed_that_was_measured(monkeypatch):
 def test_a_run_at_a_steady_pace_ends_with_its_budget(pace, compiling, seconds):
     now = 0.0
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(journal.time, "perf_counter", lambda: now)
+        for name in ("perf_counter", "process_time"):
+            patched.setattr(journal.time, name, lambda: now)
         clock = Clock(0.0, seconds)
         now += compiling
         step, total = 1, 10**9
@@ -142,7 +151,8 @@ def test_a_run_at_a_steady_pace_ends_with_its_budget(pace, compiling, seconds):
 @pytest.mark.parametrize("slowdown", [0.5, 0.8, 1.25, 2.0])
 def test_a_machine_that_changes_its_pace_ends_in_time_all_the_same(monkeypatch, slowdown):
     now = 0.0
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: now)
     clock = Clock(0.0, 100.0)
     step, total, asked = 1, 10**9, 0
     while step < total:
@@ -157,7 +167,8 @@ def test_a_machine_that_changes_its_pace_ends_in_time_all_the_same(monkeypatch, 
 
 def test_without_a_budget_a_clock_plans_no_steps(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: now)
     clock = Clock(0.0, None)
     now = 5.0  # compiling, which says nothing about the pace
     assert clock.estimate_due and clock.steps_in_budget(1) is None and not clock.estimate_due
@@ -169,12 +180,42 @@ def test_without_a_budget_a_clock_plans_no_steps(monkeypatch):
 
 def test_progress_never_exceeds_the_whole(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: now)
     clock = Clock(0.0, 60.0)
     now = 70.0  # compiling took longer than all there was
     assert clock.progress(0, 0).fraction == 1.0 and clock.progress(0, 0).seconds_left == 0.0
 
 
 def test_a_resumed_clock_goes_on_where_it_stood(monkeypatch):
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: 7.0)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: 7.0)
     assert Clock(12.5, 60.0).elapsed() == 12.5
+
+
+def test_the_clock_stands_still_while_the_process_is_stopped_or_the_machine_sleeps(monkeypatch):
+    wall = worked = 100.0
+    monkeypatch.setattr(journal.time, "perf_counter", lambda: wall)
+    monkeypatch.setattr(journal.time, "process_time", lambda: worked)
+    clock = Clock(7.0, 60.0)
+    wall, worked = wall + 5, worked + 9  # two cores at work
+    assert clock.elapsed() == 12
+    wall, worked = wall + 3600, worked + 0.25
+    assert clock.elapsed() == 12.25
+    wall += 1  # a moment of waiting is time
+    assert clock.elapsed() == 13.25
+
+
+def test_a_clock_that_went_back_estimates_soon_and_from_there(monkeypatch):
+    now = 0.0
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(journal.time, name, lambda: now)
+    clock = Clock(0.0, 100.0)
+    now = 5.0
+    assert clock.estimate_due and clock.steps_in_budget(1) is None
+    now = 97.0
+    assert clock.estimate_due and clock.steps_in_budget(93)
+    assert not clock.estimate_due, "all milestones are past"
+    clock.go_back(50)
+    now = 98.0
+    assert clock.estimate_due and clock.steps_in_budget(51) == 53, "a step a second, and two are left"

@@ -1,9 +1,13 @@
 """Training: what may not change the result, and that it learns what there is to learn."""
 
+import dataclasses
 import itertools
 import json
 import math
+import os
+import shutil
 import time
+from contextlib import closing
 
 import jax
 import numpy as np
@@ -11,10 +15,11 @@ import optax
 import pytest
 from flax import nnx
 
-from charlstm.errors import RunError, TrainingError
-from charlstm.events import Finished, Report, SampleDue, Saved
+from charlstm.errors import RunError, StorageError, TrainingError
+from charlstm.events import Finished, NotSaved, Progress, Report, Resumed, RolledBack, SampleDue, Saved
 from charlstm.model.dropout import drop_weights, dropout_masks
 from charlstm.model.parameters import abstract_model, to_tensors
+from charlstm.options import format_schedule, parse_schedule
 from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import open_run
 from charlstm.runtime.mesh import make_mesh
@@ -51,7 +56,7 @@ def assert_same_files(one, other):
         for key in these:
             np.testing.assert_array_equal(these[key], those[key], err_msg=key)
     timeless = [
-        [{**report, "elapsed_seconds": 0, "characters_per_second": 0} for report in run.read_metrics()]
+        [{**report, "elapsed_seconds": 0, "characters_per_second": 0} for report in run.metrics.read()]
         for run in (one, other)
     ]
     assert timeless[0] == timeless[1]
@@ -91,7 +96,7 @@ def test_a_step_is_one_adamw_update_by_the_gradient_of_its_window_alone(make_run
         params, memory, states, loss = slow_step(params, memory, states, inputs, targets, step, schedule.rate(step))
         losses += float(loss)
         stepper.dispatch(step, 1, schedule)
-    assert math.isclose(stepper.collect(0)[0], losses, rel_tol=1e-5)
+    assert math.isclose(stepper.collect(0).loss, losses, rel_tol=1e-5)
     for name, tensor in to_tensors(params).items():
         np.testing.assert_allclose(to_tensors(stepper.state.params)[name], tensor, atol=1e-5, err_msg=name)
     for a, b in zip(jax.tree.leaves(stepper.state.states), jax.tree.leaves(states), strict=True):
@@ -119,12 +124,27 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint_bit_for_bit(make_
     events = train(killed, corpus)
     saved = next(event for event in events if isinstance(event, Saved))
     reports = [next(event for event in events if isinstance(event, Report)) for _ in range(3)]
-    events.close()  # three reports behind the checkpoint
+    left = shutil.copytree(killed.path, killed.path.with_name("left"))  # three reports behind the checkpoint
+    events.close()
+    left = open_run(left)
     assert 0 < saved.step < reports[-1].step < 30
-    assert [report["step"] for report in killed.read_metrics()][-1] == reports[-1].step
+    assert [report["step"] for report in left.metrics.read()][-1] == reports[-1].step
 
-    trained(open_run(killed.path), corpus, resume=True)
-    assert_same_files(whole, killed)
+    trained(left, corpus, resume=True)
+    assert_same_files(whole, left)
+
+
+def test_a_run_whose_watcher_fails_is_saved_and_goes_on_from_there_bit_for_bit(make_run, corpus):
+    whole, left = make_run("whole", steps=30), make_run("left", steps=30)
+    trained(whole, corpus)
+    with pytest.raises(ZeroDivisionError), closing(train(left, corpus)) as events:
+        for event in events:
+            if isinstance(event, Progress) and event.step > 6:
+                raise ZeroDivisionError
+    resumed = train(left, corpus, resume=True)
+    assert next(event for event in resumed if isinstance(event, Resumed)).step > 6
+    assert isinstance(list(resumed)[-1], Finished)
+    assert_same_files(whole, left)
 
 
 def test_how_steps_are_dispatched_changes_nothing(make_run, corpus):
@@ -156,7 +176,7 @@ def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
         stepper = Stepper(config.model, config.training, windows, initial_state(config.model, config.training))
         for step in range(4):
             stepper.dispatch(step, 1, Schedule(5e-3, 2, 20))
-        found.append((stepper.collect(0)[0], stepper.state.params))
+        found.append((stepper.collect(0).loss, stepper.state.params))
     assert math.isclose(found[0][0], found[1][0], rel_tol=1e-4)
     for a, b in zip(*(jax.tree.leaves(params) for _, params in found), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3)  # Muon turns rounding of 1e-7 into a little more
@@ -173,11 +193,11 @@ def test_the_steps_are_compiled_once(make_run, corpus, monkeypatch):
 def test_a_report_has_every_figure_and_the_metrics_are_the_reports(make_run, corpus):
     run = make_run()
     reports, finished = trained(run, corpus)
-    lines = [json.loads(line) for line in run.metrics_path.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in run.metrics.path.read_text("utf-8").splitlines()]
     assert [line["step"] for line in lines] == [report.step for report in reports]
     assert set(lines[0]) == {
         "step", "epoch", "characters", "loss", "validation_loss", "learning_rate", "gradient_norm",
-        "characters_per_second", "elapsed_seconds",
+        "characters_per_second", "elapsed_seconds", "clipped", "skipped", "crc32",
     }  # fmt: skip
     assert lines[-1]["validation_loss"] is not None
     assert finished.best and finished.best.loss == min(r["validation_loss"] for r in lines if r["validation_loss"])
@@ -198,7 +218,7 @@ def test_patience_ends_a_run_that_no_longer_improves(make_run, corpus):
     # At such a rate no float32 of the predictions ever changes, so only the first validation is an improvement.
     run = make_run(learning_rate=1e-12, steps=400, patience=2)
     _, finished = trained(run, corpus)
-    validated = [report["step"] for report in run.read_metrics() if report["validation_loss"] is not None]
+    validated = [report["step"] for report in run.metrics.read() if report["validation_loss"] is not None]
     assert finished.reason == "patience" and len(validated) == 3
     assert finished.best_step == validated[0] and finished.step == validated[2] < 400
 
@@ -214,7 +234,8 @@ def even_clock(monkeypatch):
         now += 0.01 * count + (0.5 if step == 0 else 0)
         return count
 
-    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(time, name, lambda: now)
     monkeypatch.setattr(Stepper, "dispatch", timed)
 
 
@@ -237,7 +258,7 @@ def test_no_step_is_made_beyond_the_limit_however_many_minutes_are_left(make_run
 
 
 def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, corpus):
-    with pytest.raises(TrainingError, match=r"became (nan|inf)") as caught:
+    with pytest.raises(TrainingError, match="loss is not finite after step") as caught:
         trained(make_run(learning_rate=1e12, clip=1e12, optimizer="adamw"), corpus)
     assert "learning_rate" in caught.value.hint
 
@@ -245,18 +266,18 @@ def test_a_rate_beyond_all_reason_is_an_error_and_not_a_run_of_nan(make_run, cor
 def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
     monkeypatch.setattr(Cadence, "of", lambda *_: Cadence(1000, 1000, 0))  # saves come long before any report
     run = make_run(optimizer="adamw", learning_rate=1e12, steps=2000, validation=0.0)
-    with pytest.raises(TrainingError, match="the loss became"):
+    with pytest.raises(TrainingError, match="loss is not finite after step"):
         trained(run, corpus, save_every=-1.0)
     kept = tensors(run.path / "checkpoints" / "last.safetensors")
-    assert all(np.isfinite(tensor).all() for tensor in kept.values())
-    _, facts = load_checkpoint(run, initial_state(run.config.model, run.config.training))
-    assert math.isfinite(facts["loss_sum"]) and 0 < facts["step"] < 2000
+    assert [name for name, tensor in kept.items() if not np.isfinite(tensor).all()] == []
+    facts = load_checkpoint(run, initial_state(run.config.model, run.config.training)).facts
+    assert math.isfinite(facts["loss_sum"]) and 0 <= facts["step"] < 2000
 
 
 def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, corpus, monkeypatch):
     monkeypatch.setattr(loop, "score_text", lambda *_: Score(math.nan, 1, 1))
     run = make_run()
-    with pytest.raises(TrainingError, match="the loss became"):
+    with pytest.raises(TrainingError, match="loss is not finite after step"):
         trained(run, corpus)
     assert not run.weights_path.exists()
 
@@ -295,6 +316,193 @@ def test_a_finished_run_and_a_run_without_checkpoint_cannot_be_resumed(make_run,
     trained(run, corpus)
     with pytest.raises(RunError, match="finished"):
         trained(run, corpus, resume=True)
+
+
+# --- steps that are not finite ---
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """A function that makes the loss of training NaN at chosen calls of a dispatch: `poisoned(lambda step: ...)`."""
+    dispatch = Stepper.dispatch
+
+    def poison(is_bad):
+        def harmed(stepper, step, limit, schedule):
+            if not is_bad(step, schedule):
+                return dispatch(stepper, step, 1, schedule)
+            kept = stepper.state
+            params = jax.tree.map(lambda leaf: leaf * jax.numpy.nan, kept.params)
+            copy = jax.tree.map(jax.numpy.copy, kept)
+            stepper.state = kept._replace(params=params)
+            count = dispatch(stepper, step, 1, schedule)
+            stepper.state = copy._replace(step=stepper.state.step)
+            return count
+
+        monkeypatch.setattr(Stepper, "dispatch", harmed)
+
+    return poison
+
+
+def test_a_step_that_is_not_finite_changes_nothing(make_run, corpus):
+    config = make_run().config
+    stepper = Stepper(
+        config.model, config.training, Windows(corpus.ids, 4, 16), initial_state(config.model, config.training)
+    )
+    stepper.dispatch(0, 1, Schedule(5e-3, 2, 20))
+    before = jax.tree.map(np.array, stepper.state)
+    # A rate of NaN harms the new parameters only: they are what the next step finds.
+    stepper.state = stepper.state._replace(
+        params=jax.tree.map(lambda leaf: leaf.at[0].set(jax.numpy.nan), stepper.state.params)
+    )
+    harmed = jax.tree.map(np.array, stepper.state)
+    stepper.dispatch(1, 1, Schedule(5e-3, 2, 20))
+    done = stepper.collect(0)
+    assert (done.steps, done.skipped) == (1, 1) and math.isfinite(done.loss) and math.isfinite(done.gradient_norm)
+    for a, b in zip(
+        jax.tree.leaves(stepper.state._replace(step=0)), jax.tree.leaves(harmed._replace(step=0)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    assert int(stepper.state.step) == int(before.step) + 1 == 2
+
+
+def test_a_few_bad_steps_are_skipped_and_counted(make_run, corpus, poisoned):
+    poisoned(lambda step, _: step in (3, 9))
+    run = make_run()
+    reports, finished = trained(run, corpus)
+    assert finished.reason == "done" and finished.best
+    assert [report.step for report in reports if report.skipped] == [4, 10]
+    assert [report["skipped"] for report in run.metrics.read()] == [report.skipped for report in reports]
+    assert all((report["loss"] is None) == (report["step"] in (4, 10)) for report in run.metrics.read())
+
+
+def test_many_bad_steps_lead_back_to_the_last_save_and_a_lower_rate(make_run, corpus, poisoned):
+    poisoned(lambda step, schedule: step >= 10 and schedule.peak > 2e-3)
+    run = make_run(steps=40)
+    happened = list(train(run, corpus))
+    back = [event for event in happened if isinstance(event, RolledBack)]
+    assert [event.learning_rate for event in back] == [2.5e-3, 1.25e-3]
+    assert all(event.back_to <= 10 < event.step for event in back)
+    assert isinstance(happened[-1], Finished) and happened[-1].reason == "done" and happened[-1].schedule == []
+    reports = run.metrics.read()
+    assert [report["step"] for report in reports] == sorted({report["step"] for report in reports})
+    assert reports[-1]["step"] == 40 and reports[-1]["skipped"] == 0
+
+
+def test_steps_whose_gradient_is_clipped_are_counted(make_run, corpus):
+    for clip, clipped in ((1e-6, 20), (1e6, 0)):
+        reports, _ = trained(make_run(str(clip), clip=clip), corpus)
+        assert sum(report.clipped for report in reports) == clipped
+
+
+# --- saves that fail ---
+
+
+def test_training_goes_on_where_a_save_fails_and_loses_nothing_when_there_is_room_again(make_run, corpus, monkeypatch):
+    whole, run = make_run("whole"), make_run("crowded")
+    trained(whole, corpus)
+    is_full, fsync = False, os.fsync
+
+    def full(descriptor):
+        if is_full:
+            raise OSError(28, os.strerror(28))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    happened = []
+    for event in train(run, corpus, save_every=0.0):
+        happened.append(event)
+        is_full = isinstance(event, Progress) and 4 < event.step < 15
+    failures = [event for event in happened if isinstance(event, NotSaved)]
+    assert failures and all("No space left" in event.message for event in failures)
+    assert_same_files(whole, run)
+
+
+def test_a_last_save_that_fails_is_an_error_and_the_one_before_it_is_whole(make_run, corpus, monkeypatch):
+    run = make_run()
+    with pytest.raises(StorageError, match="No space left"):
+        for event in train(run, corpus):
+            if isinstance(event, Progress) and event.step == 10:
+                monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, os.strerror(28))))
+    monkeypatch.undo()
+    _, finished = trained(run, corpus, resume=True)
+    assert finished.reason == "done" and finished.step == 20
+
+
+def test_a_save_can_be_asked_for(make_run, corpus):
+    asked = itertools.count()
+    happened = list(train(make_run(validation=0.0), corpus, should_save=lambda: next(asked) == 5))
+    saved = [event.step for event in happened if isinstance(event, Saved)]
+    assert len(saved) == 3 and 0 < saved[0] < 20 and saved[1:] == [20, 20]
+
+
+# --- prolonging and repeating ---
+
+
+def test_a_finished_run_that_is_prolonged_warms_up_once_more(make_run, corpus):
+    run = make_run()
+    trained(run, corpus)
+    before = run.metrics.read()
+    longer = run.with_config(
+        dataclasses.replace(run.config, training=dataclasses.replace(run.config.training, steps=50))
+    )
+    reports, finished = trained(longer, corpus, resume=True)
+    assert finished.reason == "done" and finished.step == 50 and finished.schedule == []
+    assert run.metrics.read()[: len(before)] == before and run.metrics.read()[-1]["step"] == 50
+    rates = [report.learning_rate for report in reports]
+    assert reports[0].step == 21 and rates[0] == pytest.approx(5e-3 / 2) and rates[1] > 0.9 * 5e-3
+    assert rates[1:] == sorted(rates[1:], reverse=True) and rates[-1] < 0.1 * 5e-3
+    with pytest.raises(RunError, match="finished"):
+        trained(longer, corpus, resume=True)
+
+
+def test_a_stopped_run_that_is_prolonged_goes_on_from_its_rate(make_run, corpus):
+    run, asked = make_run(), itertools.count()
+    reports, _ = trained(run, corpus, should_stop=lambda: next(asked) >= 10)
+    longer = run.with_config(
+        dataclasses.replace(run.config, training=dataclasses.replace(run.config.training, steps=50))
+    )
+    more, finished = trained(longer, corpus, resume=True)
+    assert finished.step == 50
+    assert 0.9 * reports[-1].learning_rate < more[0].learning_rate <= reports[-1].learning_rate
+    assert [report["step"] for report in run.metrics.read()] == [report.step for report in (*reports, *more)]
+
+
+def test_a_prolonged_run_that_is_killed_at_once_is_prolonged_all_the_same(make_run, corpus):
+    runs = [make_run("whole"), make_run("killed")]
+    longer = []
+    for run in runs:
+        trained(run, corpus)
+        training = dataclasses.replace(run.config.training, steps=40)
+        longer.append(run.with_config(dataclasses.replace(run.config, training=training)))
+    events = train(longer[1], corpus, resume=True)
+    next(event for event in events if isinstance(event, Progress))
+    left = shutil.copytree(runs[1].path, runs[1].path.with_name("left"))
+    events.close()
+    trained(longer[0], corpus, resume=True)
+    trained(open_run(left), corpus, resume=True)
+    assert_same_files(runs[0], open_run(left))
+
+
+@pytest.mark.usefixtures("even_clock")
+def test_a_timed_run_is_repeated_bit_for_bit_by_the_schedule_that_it_ends_with(make_run, corpus):
+    timed = make_run("timed", minutes=0.05, steps=400)
+    _, finished = trained(timed, corpus)
+    assert len(finished.schedule) > 1 and finished.schedule[0] == [0, 400]
+    schedule = parse_schedule(format_schedule(finished.schedule))
+    again = make_run("again", steps=schedule[-1][1], schedule=schedule)
+    _, repeated = trained(again, corpus)
+    assert repeated.step == finished.step and repeated.schedule == finished.schedule
+    assert_same_files(timed, again)
+
+
+def test_other_conditions_are_said_when_a_run_goes_on(make_run, corpus, monkeypatch):
+    run, asked = make_run(), itertools.count()
+    trained(run, corpus, should_stop=lambda: next(asked) >= 5)
+    resumed = next(train(run, corpus, resume=True))
+    assert isinstance(resumed, Resumed) and resumed.notes == ()
+    monkeypatch.setattr(jax, "__version__", "99.0")
+    resumed = next(train(run, corpus, resume=True))
+    assert isinstance(resumed, Resumed) and "now 99.0" in resumed.notes[0] and "last bits" in resumed.notes[0]
 
 
 def test_samples_are_offered_as_often_as_asked(make_run, corpus):
@@ -340,6 +548,6 @@ def test_a_markov_source_is_learned_down_to_its_entropy_and_not_below(make_run, 
     assert abs(own - rate) < 5 * finished.best.standard_error < 0.1
     # On the same text a model that is 0.005 nats from the source scores better than it by luck, but by no more than
     # five times sqrt(2 x 0.005 / 12,000) nats.
-    for report in run.read_metrics():
+    for report in run.metrics.read():
         assert report["validation_loss"] is None or report["validation_loss"] > own - 0.005
     assert finished.best.loss < own + 0.01

@@ -121,3 +121,15 @@ def test_biases_do_not_decay(params):
     update, _ = chain.update(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
     for leaf in jax.tree.leaves(update):
         np.testing.assert_allclose(leaf, -0.1 if leaf.ndim > 1 else 0.0, atol=1e-7)
+
+
+@given(st.integers(1, 50), st.integers(1, 400), st.integers(1, 400), st.floats(0, 1.2))
+def test_a_schedule_that_is_prolonged_never_jumps_up_and_comes_down_to_zero(warmup, total, more, share):
+    before = Schedule(1.0, warmup).replan(0, total)
+    step = min(total, int(share * total))
+    after = before.prolong(step, 1.0).replan(step, step + more)
+    if before.progress_at(step) < 1:
+        assert after.rate(step) == pytest.approx(before.rate(step), abs=1e-9)
+    else:
+        assert after.rate(step) == pytest.approx(min(1, 1 / warmup))
+    assert after.progress_at(step + more) == 1 and after.rate(step + more - 1) <= 1.0

@@ -1,0 +1,75 @@
+"""Saving a run while it trains, in an order in which nothing is lost whenever the process dies."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from charlstm.errors import StorageError
+from charlstm.events import Report
+from charlstm.runs.checkpoints import save_checkpoint
+from charlstm.runs.folder import Run
+from charlstm.runs.weights import Weights, save_weights
+from charlstm.training.conditions import conditions
+from charlstm.training.journal import Journal, facts_of
+from charlstm.training.steps import TrainState
+
+
+class Saver:
+    """Saves `run`. Reports and weights that cannot be written are kept in memory until they can."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._reports: list[dict[str, Any]] = []
+        self._weights: nnx.State | None = None
+        self._conditions = conditions(run.config.training.batch_size)
+
+    def report(self, report: Report) -> None:
+        """Add a report to the metrics.
+
+        Raises:
+            StorageError: it could not be written yet.
+        """
+        self._reports.append(dataclasses.asdict(report))
+        self._write_reports()
+
+    def weights(self, params: nnx.State) -> Weights:
+        """Parameters as weights of the run."""
+        return Weights(self.run.config, self.run.vocabulary, params)
+
+    def save_weights(self, params: nnx.State) -> None:
+        """Make these parameters the ones that the run is sampled with.
+
+        Raises:
+            StorageError: they could not be written yet.
+        """
+        try:
+            save_weights(self.run.weights_path, self.weights(params))
+            self._weights = None
+        except StorageError:
+            self._weights = jax.tree.map(jnp.copy, params)  # the next step takes the originals' memory
+            raise
+
+    def save(self, state: TrainState, journal: Journal) -> None:
+        """Save all that resuming needs and, for want of a validation, the weights.
+
+        Reports and weights are written first, for those before a checkpoint are not made again. A new run takes its
+        place as soon as it can be resumed or, if it replaces another one, as soon as it has weights.
+
+        Raises:
+            StorageError: it cannot be written; what was saved before is whole.
+        """
+        self._write_reports()
+        if self._weights is not None:
+            self.save_weights(self._weights)
+        if journal.best is None and journal.step:
+            self.save_weights(state.params)
+        save_checkpoint(self.run, state, facts_of(journal, self._conditions))
+        if self.run.weights_path.exists() or not self.run.replaces_another:
+            self.run = self.run.promote()
+
+    def _write_reports(self) -> None:
+        self.run.metrics.append(self._reports)
+        self._reports.clear()
