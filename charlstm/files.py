@@ -28,6 +28,14 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+def user_path(path: Path | str) -> Path:
+    """`path`, where a `~` or `~user` at its start that a shell left alone means the home folder, if there is one."""
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111 - Path drops what tells ./~ from ~, and raises
+    except ValueError:  # a NUL in the user's name
+        return Path(path)
+
+
 def files_below(folder: Path, left_out: Callable[[str], bool]) -> list[Path]:
     """The files below `folder`, sorted, without files and whole folders whose name is `left_out`.
 

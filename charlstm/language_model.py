@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
 from charlstm.events import Event, Started
+from charlstm.files import user_path
 from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
 from charlstm.score import Evaluation
 
@@ -122,11 +123,13 @@ class LanguageModel:
         """
         from charlstm.runs.weights import save_weights
 
-        save_weights(Path(path), self.weights)
+        save_weights(user_path(path), self.weights)
 
 
 def load(path: Path | str | None = None) -> LanguageModel:
-    """The best model of a run, or the one in a weights file; by default that of the newest run in runs/.
+    """The best model of a run, or the one in a weights file, or in standard input as "-".
+
+    By default it is that of the newest run in runs/.
 
     Raises:
         RunError: it is missing, damaged or of another format.
@@ -135,7 +138,7 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.folder import newest_run
     from charlstm.runs.weights import load_weights
 
-    return LanguageModel(load_weights(Path(path) if path is not None else newest_run()))
+    return LanguageModel(load_weights(path if path is not None else newest_run()))
 
 
 @takes(TrainOptions)

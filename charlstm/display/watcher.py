@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Group
@@ -14,8 +15,9 @@ from rich.text import Text
 from charlstm import events
 from charlstm.config import to_dict
 from charlstm.display.bars import Bars
-from charlstm.display.console import as_flag, command, count, duration, err, nats, note, result, write_json
-from charlstm.errors import worded
+from charlstm.display.console import as_flag, command, count, duration, err, nats, note, on_terminal, result, write_json
+from charlstm.display.visible import visible
+from charlstm.errors import StorageError, worded
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -42,7 +44,7 @@ def _describe(event: events.Started) -> None:
 
 
 def _is_live(as_json: bool, quiet: bool) -> bool:
-    return err.is_terminal and not err.is_dumb_terminal and not as_json and not quiet
+    return on_terminal(err) and err.is_interactive and not as_json and not quiet
 
 
 class Watcher:
@@ -54,6 +56,7 @@ class Watcher:
         self.finished: events.Finished | None = None
         self.bars = Bars(enabled=not as_json)
         self.live = _LiveView() if _is_live(as_json, quiet) else None
+        self._failure: StorageError | None = None
 
     def __enter__(self) -> "Watcher":
         self.bars.__enter__()
@@ -83,7 +86,7 @@ class Watcher:
                 pass
         if self.as_json:
             if isinstance(event, events.Started | events.Report | events.Saved | events.Finished):
-                write_json({"event": type(event).__name__.lower(), **_plain(event)})
+                self._write({"event": type(event).__name__.lower(), **_plain(event)})
         elif self.live:
             self.live.show(event)
         elif not self.quiet:
@@ -95,20 +98,40 @@ class Watcher:
     def sample(self, step: int, text: str) -> None:
         """What the model writes after `step` steps."""
         if self.as_json:
-            write_json({"event": "sample", "step": step, "text": text})
+            self._write({"event": "sample", "step": step, "text": text})
         elif self.live:
             self.live.sample(step, text)
         elif not self.quiet:
             note(f"--- step {step:,} ---\n{text.strip()}\n---")
 
+    def _write(self, event: dict[str, Any]) -> None:
+        """Print an event; training goes on where nobody can read it."""
+        try:
+            write_json(event)
+        except BrokenPipeError:
+            note("nobody reads standard output any more; training goes on")
+        except StorageError as error:
+            self._failure = error
+            note(f"{error.message}; training goes on")
+
     def finish(self, advice: str = "") -> None:
-        """The last word: what came out, and the commands that the user will want next."""
+        """The last word: what came out, and the commands that the user will want next.
+
+        Raises:
+            StorageError: standard output was closed or full, now or before.
+        """
+        with suppress(BrokenPipeError):  # the run is what matters, and that is whole
+            self._finish(advice)
+        if self._failure:
+            raise self._failure
+
+    def _finish(self, advice: str) -> None:
         event, path = self.finished, self.started and self.started.run
         if self.as_json or not event or not path:
             return
         stopped = event.reason == "stopped"
         if stopped:
-            err.print(f"[bold]stopped[/] after step {event.step:,}; continue with")
+            err.print(Text.assemble(("stopped", "bold"), f" after step {event.step:,}; continue with"))
             note(f"  {command('train', '--run', path, '--resume')}", wrap=False)
             return
         if event.reason == "patience":
@@ -179,8 +202,8 @@ class _LiveView:
 
     def __init__(self) -> None:
         self.bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%"),
-            _TimeLeft(), console=err, expand=True,
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(None),
+            TextColumn("{task.percentage:>3.0f}%"), _TimeLeft(), console=err, expand=True,
         )  # fmt: skip
         self.task = self.bar.add_task("compiling", total=None, left=None)
         self.losses: list[float] = []
@@ -213,7 +236,7 @@ class _LiveView:
                 self.validation.append(event.validation_loss)
 
     def sample(self, step: int, text: str) -> None:
-        self.text, self.text_step = text, step
+        self.text, self.text_step = visible(text), step
 
     def _figures(self, report: events.Report, width: int) -> Text:
         """One line: as many of the figures, the most important first, as fit."""

@@ -11,6 +11,7 @@ from flax import nnx
 from charlstm.config import CorpusConfig, RunConfig
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Preparing
+from charlstm.files import user_path
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
 from charlstm.runs.folder import RUNS, Run, create_run, free_name, newest_run, open_run
@@ -18,6 +19,7 @@ from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, lasting_names, open_corpus
+from charlstm.text.spool import STDIN, is_read_once
 from charlstm.training.plan import resolve
 
 OnEvent = Callable[[Event], None]
@@ -44,7 +46,7 @@ def resume_run(options: TrainOptions, on_event: OnEvent) -> Start:
         RunError: there is none, it is damaged, or its text has changed.
         CorpusError: its text is gone.
     """
-    run = open_run(Path(options.run) if options.run else newest_run())
+    run = open_run(user_path(options.run) if options.run else newest_run())
     on_event(Preparing(what="reading the text"))
     return Start(run, reopen(run.config.corpus, run.vocabulary, _as_events(on_event)))
 
@@ -59,7 +61,7 @@ def new_run(options: TrainOptions, on_event: OnEvent) -> Start:
         StorageError: the folder cannot be written.
     """
     texts = names_of(options.texts)
-    base = load_weights(Path(options.init_from)) if options.init_from else None
+    base = load_weights(options.init_from) if options.init_from else None
     if base and base.vocabulary.unit != options.unit:
         raise ConfigError(
             f"{setting('unit', options.unit)}, but {options.init_from} reads {base.vocabulary.unit}s",
@@ -85,7 +87,7 @@ def new_run(options: TrainOptions, on_event: OnEvent) -> Start:
         ),
         versions=versions(),
     )
-    path = Path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
+    path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
     run = create_run(path, config, corpus.vocabulary, options.overwrite)
     params = grow_parameters(base.model, base.params, plan.model) if base else None
     return Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))
@@ -109,7 +111,9 @@ def _open_text(
 
 def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
     """A folder in runs/ that is named like the text."""
-    wanted = RUNS / ("stdin" if text == "-" else Path(text).resolve().stem or "text")
+    wanted = RUNS / (
+        "stdin" if text == STDIN or is_read_once(user_path(text)) else user_path(text).resolve().stem or "text"
+    )
     path = wanted if overwrite else free_name(wanted)
     if path != wanted:
         notes.append(
