@@ -39,6 +39,9 @@ class _Stream(io.TextIOBase):
             raise io.UnsupportedOperation("fileno")
         return self._stream.fileno()
 
+    def close(self) -> None:
+        """Nothing: the stream below belongs to Python."""
+
     def writable(self) -> bool:
         return True
 

@@ -14,6 +14,7 @@ from charlstm.text.spool import blocks, is_read_once, name_of
 from charlstm.text.vocabulary import codepoints
 
 _MARK = "\ufeff"  # a byte order mark, decoded
+_OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
 BLOCK_BYTES = 1 << 22  # bytes read at a time
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 
@@ -54,7 +55,7 @@ def text_encoding(name: str) -> str:
     """
     try:
         info = codecs.lookup(name)
-        if not getattr(info, "_is_text_encoding", True):  # such as base64
+        if not getattr(info, "_is_text_encoding", True) or info.name in _OF_NAMES:  # such as base64
             raise LookupError(name)
     except (LookupError, ValueError):
         raise ConfigError(
