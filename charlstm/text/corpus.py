@@ -168,7 +168,9 @@ def read_prompt_file(path: Path | str, unit: Unit = "character", keep_newline: b
     try:
         text = "".join(characters(path, "utf-8"))
     except CorpusError as error:
-        raise CorpusError(error.message, error.hint and "a prompt is read as UTF-8") from error
+        if isinstance(error.__cause__, UnicodeError):
+            raise CorpusError(error.message, "a prompt is read as UTF-8") from error
+        raise
     return text if keep_newline or not text.endswith("\n") else text[:-1].removesuffix("\r")
 
 

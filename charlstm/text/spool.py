@@ -124,7 +124,7 @@ def _copy(source: Path | str, place: Path) -> str:
             digest.update(block)
             out.write(block)
         if not out.tell():
-            raise CorpusError(f"{name_of(source)} is empty", "it can be read only once: name it once")
+            raise CorpusError(f"{name_of(source)} is empty", "what comes from it can be read only once: name it once")
     return digest.hexdigest()
 
 
