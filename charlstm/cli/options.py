@@ -13,7 +13,7 @@ import typer
 
 from charlstm.schema import Option, options_in
 
-RUN_HELP = "A run, or a weights file."
+RUN_HELP = "A run, a weights file, or - for such a file on standard input."
 NEWEST = "the newest run in runs/"
 TEXT_HELP = "Files, folders, named corpora (see `charlstm corpora`) or - for standard input; together one corpus."
 

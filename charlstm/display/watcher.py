@@ -197,6 +197,11 @@ class _TimeLeft(ProgressColumn):
         return Text("" if left is None else f"{duration(left)} left", style="cyan")
 
 
+def _indented(text: Text, above: int = 0) -> Padding:
+    """Part of a frame. Not up to the margin: the `^C` that a terminal echoes would begin another line there."""
+    return Padding(text, (above, 0, 0, 2), expand=False)
+
+
 class _LiveView:
     """A bar, the figures, the curve of the loss and the last sample."""
 
@@ -258,11 +263,11 @@ class _LiveView:
     def render(self) -> Group:
         parts: list[Any] = [self.bar]
         if report := self.report:
-            parts.append(Padding(self._figures(report, err.width - 4), (0, 0, 0, 2)))
-            parts.append(Padding(Text(sparkline(self.losses, max(10, err.width - 4)), style="blue"), (0, 0, 0, 2)))
+            parts.append(_indented(self._figures(report, err.width - 4)))
+            parts.append(_indented(Text(sparkline(self.losses, max(10, err.width - 4)), style="blue")))
         if self.text:
             lines = [line[: err.width - 4] for line in self.text.strip("\n").splitlines()]
             height = max(3, err.height - 7)
-            parts.append(Padding(Text(f"sample after {count(self.text_step, 'step')}:", style="dim"), (1, 0, 0, 2)))
-            parts.append(Padding(Text("\n".join(lines[:height]), style="italic", no_wrap=True), (0, 0, 0, 2)))
+            parts.append(_indented(Text(f"sample after {count(self.text_step, 'step')}:", style="dim"), above=1))
+            parts.append(_indented(Text("\n".join(lines[:height]), style="italic", no_wrap=True)))
         return Group(*parts)

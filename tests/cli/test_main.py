@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,18 @@ def test_an_interrupt_is_no_bug(monkeypatch, capsys):
 def test_what_was_typed_is_shown_and_not_obeyed(capsys, arguments):
     assert status_of(*arguments) in (1, 2)
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+def test_a_text_through_a_pipe_is_trained_on_and_found_again(capsys, here):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(VERSE.encode(),))
+    writer.start()
+    assert status_of("train", "pipe", *TRAIN[4:], "--quiet") == 0
+    writer.join()
+    Path("pipe").unlink()
+    assert status_of("evaluate", "runs/stdin", "--json") == 0
+    assert '"loss"' in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such terminals there")

@@ -116,6 +116,16 @@ def test_what_is_printed_is_the_text_made_visible_and_nothing_else(monkeypatch, 
     assert file.getvalue() == visible(text) + "\n"
 
 
+@pytest.mark.parametrize("width", [60, 120])
+def test_no_frame_reaches_the_margin_but_with_its_bar(monkeypatch, width):
+    monkeypatch.setattr(watcher, "err", Console(file=Terminal(), force_terminal=True, width=width, height=40))
+    view = _LiveView()
+    view.show(REPORT)
+    view.sample(20, "word " * 100)
+    lines = watcher.err.render_lines(view.render(), pad=False)
+    assert all(sum(segment.cell_length for segment in line) <= width - 2 for line in lines[2:])
+
+
 def test_foreign_text_in_a_table_is_no_markup_and_no_command(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stdout", file)
