@@ -32,10 +32,10 @@ def cache_folder(*parts: str) -> Path:
 
 
 def user_path(path: Path | str) -> Path:
-    """A path as a user gives it: `~` is the home directory even where the shell has left it alone."""
+    """`path`, where a `~` or `~user` at its start that a shell left alone means the home folder, if there is one."""
     try:
-        return Path(path).expanduser()
-    except RuntimeError:  # nobody knows where that is
+        return Path(os.path.expanduser(path))  # noqa: PTH111 - Path drops what tells ./~ from ~, and raises
+    except ValueError:  # a NUL in the user's name
         return Path(path)
 
 

@@ -129,7 +129,9 @@ class LanguageModel:
 
 
 def load(path: Path | str | None = None) -> LanguageModel:
-    """The best model of a run, or the one in a weights file; by default that of the newest run in runs/.
+    """The best model of a run, or the one in a weights file, or in standard input as "-".
+
+    By default it is that of the newest run in runs/.
 
     Raises:
         RunError: it is missing, damaged or of another format.
@@ -138,7 +140,7 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.folder import WEIGHTS, newest_run
     from charlstm.runs.weights import load_weights
 
-    return LanguageModel(load_weights(user_path(path) if path is not None else newest_run(having=[WEIGHTS])))
+    return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))
 
 
 @takes(TrainOptions)

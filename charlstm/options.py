@@ -18,6 +18,7 @@ from charlstm.schema import (
     ABOVE_ZERO,
     BELOW_ONE,
     COUNT,
+    FLOAT32,
     NOT_NEGATIVE,
     POSITIVE,
     UP_TO_ALL,
@@ -100,9 +101,9 @@ class TrainOptions:
     optimizer: Optimizer = option(
         "muon", "Muon learns more from each step; a step of AdamW takes less time.", _OPTIMIZATION
     )
-    learning_rate: float | None = option(None, "Peak learning rate.", _OPTIMIZATION, POSITIVE, "suits the optimizer")
+    learning_rate: float | None = option(None, "Peak learning rate.", _OPTIMIZATION, FLOAT32, "suits the optimizer")
     weight_decay: float = option(0.1, "Decoupled weight decay of the matrices.", _OPTIMIZATION, NOT_NEGATIVE)
-    clip: float = option(1.0, "Maximal global norm of the gradient.", _OPTIMIZATION, POSITIVE)
+    clip: float = option(1.0, "Maximal global norm of the gradient.", _OPTIMIZATION, FLOAT32)
     precision: PrecisionOption = option(
         "auto", "Precision of matrix products; auto measures this machine.", _OPTIMIZATION
     )

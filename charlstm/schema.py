@@ -29,10 +29,11 @@ class Bounds(NamedTuple):
 
 ABOVE_ZERO = math.ulp(0.0)
 POSITIVE = Bounds(ABOVE_ZERO, 1e12, "above 0")
+FLOAT32 = Bounds(2**-126, 1e12, "from 1.2e-38 to 1e+12")  # what devices compute with: below it all is 0
 NOT_NEGATIVE = Bounds(0, 1e6, "0 or above")
 COUNT = Bounds(1, 2**31 - 1, "a whole number from 1 on")
 UP_TO_ALL = Bounds(0, 2**31 - 1, "0 or above")
-BELOW_ONE = Bounds(0, 1 - 2**-53, "from 0 up to, but not including, 1")
+BELOW_ONE = Bounds(0, 0.9999999, "from 0 to 0.9999999")  # float32 takes what comes nearer to 1 for 1
 
 
 def from_one(high: int) -> Bounds:

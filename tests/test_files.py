@@ -4,11 +4,12 @@ import errno
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from charlstm.errors import StorageError
-from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, write_text
+from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, user_path, write_text
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -118,3 +119,11 @@ def test_what_is_below_a_folder_is_listed_without_what_is_left_out_or_vanishes(t
         return name == "skip.txt"
 
     assert files_below(tmp_path, left_out) == [tmp_path / "a" / "x.txt", tmp_path / "b.txt"]
+
+
+def test_a_home_folder_that_is_not_known_stays_as_it_is_written(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert user_path("~") == tmp_path and user_path(Path("~/a")) == user_path("~/a") == tmp_path / "a"
+    for path in ("~nobody-of-that-name/a", "a/~", "./~", "~\0", "", "-"):
+        assert user_path(path) == Path(path)

@@ -1,8 +1,7 @@
 """The commands: options -> one call of the library -> display. No mathematics; JAX is loaded only by what needs it."""
 
-import io
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,6 +12,7 @@ from charlstm.cli.evaluate import evaluate
 from charlstm.cli.plot import plot
 from charlstm.cli.sample import sample
 from charlstm.cli.train import train
+from charlstm.display.streams import standard_streams
 from charlstm.errors import CharLSTMError
 
 app = typer.Typer(
@@ -44,13 +44,45 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; every error of ours becomes one sentence on stderr and an exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may be more than the terminal's encoding can say
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        app(arguments)
-    except CharLSTMError as error:
-        from charlstm.display.console import show_error
+    """Run the command line; every error of ours becomes one sentence on stderr and an exit status.
 
-        show_error(error)
-        sys.exit(error.exit_status)
+    What is no error of ours, and no interrupt, is a bug: its traceback is shown, and the exit status is 70.
+    """
+    with standard_streams():
+        try:
+            try:
+                app(arguments)
+            finally:
+                sys.stdout.flush()  # here, for it may be full
+        except CharLSTMError as error:
+            _end(error, error.exit_status)
+        except BrokenPipeError:  # as Typer ends where a reader has gone
+            sys.exit(1)
+        except MemoryError:
+            _end(CharLSTMError("the memory of this machine is not enough", "close other programs, or ask for less"), 1)
+        except Exception:
+            _report_bug()
+            sys.exit(70)
+
+
+def _end(error: CharLSTMError, status: int) -> NoReturn:
+    from charlstm.display.console import show_error
+
+    show_error(error)
+    sys.exit(status)
+
+
+def _report_bug() -> None:
+    """The traceback, and what whoever shall mend it needs to know."""
+    import platform
+    import traceback
+    from importlib.metadata import version
+
+    from charlstm.display.console import note
+
+    note(traceback.format_exc(), wrap=False)
+    note(
+        f"This is a bug of charlstm {__version__} (Python {platform.python_version()}, JAX {version('jax')}, "
+        f"{platform.platform()}). What was saved is whole. Please report it with the lines above, where you got "
+        "charlstm from."
+    )

@@ -13,7 +13,7 @@ import typer
 
 from charlstm.schema import Option, options_in
 
-RUN_HELP = "A run, or a weights file."
+RUN_HELP = "A run, a weights file, or - for such a file on standard input."
 NEWEST = "the newest run in runs/"
 TEXT_HELP = "Files, folders, named corpora (see `charlstm corpora`) or - for standard input; together one corpus."
 
@@ -51,13 +51,20 @@ def _parameter(field: dataclasses.Field, about: Option) -> inspect.Parameter:
     """A field as Typer wants to see it."""
     text = f"{about.help.removesuffix('.')} ({about.bounds.words})." if about.bounds else about.help
     unset = None if field.default is not None else about.unset
-    info = typer.Option(help=text, rich_help_panel=about.group or None, show_default=unset or field.default is not None)
+    info = typer.Option(
+        help=text,
+        rich_help_panel=about.group or None,
+        show_default=unset or field.default is not None,
+        metavar="PATH" if _is_path(field.type) else None,
+    )
     annotation = Annotated[_for_typer(field.type), info]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
 
 
 def _for_typer(hint: Any) -> Any:
-    """A path may be a string in Python; Typer knows no such unions, and a flag's value is a path then."""
-    if isinstance(hint, types.UnionType) and Path in typing.get_args(hint):
-        return Path | None
-    return hint
+    """A path may be a string, and is one here: Typer knows no such unions, and `Path` drops what tells ./~ from ~."""
+    return str | None if _is_path(hint) else hint
+
+
+def _is_path(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and Path in typing.get_args(hint)

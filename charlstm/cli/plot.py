@@ -1,6 +1,5 @@
 """`charlstm plot`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,20 +8,24 @@ from charlstm.cli.options import NEWEST
 
 
 def plot(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Runs to compare.", show_default=NEWEST)] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The picture; its ending is its type.")] = Path(
-        "learning.png"
-    ),
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Runs to compare.", show_default=NEWEST)
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="The picture; its ending is its type.")
+    ] = "learning.png",
 ) -> None:
     """Plot the learning curves of runs. Needs the extra `plots`."""
     from charlstm.display.console import result
     from charlstm.display.plots import learning_curves
     from charlstm.errors import RunError
+    from charlstm.files import user_path
     from charlstm.runs.folder import newest_run, open_run
 
-    reports = {str(path): open_run(path).metrics.read() for path in runs or [newest_run()]}
+    paths = [user_path(run) for run in runs or []] or [newest_run()]
+    reports = {str(path): open_run(path).metrics.read() for path in paths}
     for name, lines in reports.items():
         if not lines:
             raise RunError(f"{name} has no reports yet", "train it first")
-    learning_curves(reports, output)
-    result(str(output))
+    learning_curves(reports, user_path(output))
+    result(output)

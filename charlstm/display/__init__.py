@@ -1,6 +1,8 @@
 """What people see: results on stdout, all else on stderr; what a model wrote never meets Rich markup. No JAX.
 
-console      the two streams, errors and notes, and how figures are written
+visible      control characters of foreign text, shown and not obeyed
+streams      stdout and stderr that may be closed, full or gone
+console      errors, notes and results, and how figures are written
 tables       results
 bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON

@@ -2,7 +2,7 @@
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from charlstm.display.console import err
+from charlstm.display.console import err, on_terminal
 
 
 class Bars:
@@ -13,8 +13,9 @@ class Bars:
 
     def __init__(self, enabled: bool = True) -> None:
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[share]}"),
-            TimeRemainingColumn(), console=err, transient=True, disable=not (enabled and err.is_terminal),
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+            TextColumn("{task.fields[share]}"), TimeRemainingColumn(), console=err, transient=True,
+            disable=not (enabled and on_terminal(err) and err.is_interactive),
         )  # fmt: skip
         self._task = self._progress.add_task("", total=None, visible=False, share="")
         self._what = ""

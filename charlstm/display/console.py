@@ -1,4 +1,7 @@
-"""The two consoles, errors and remarks, and how figures are spelled."""
+"""The two consoles, errors and remarks, and how figures are spelled.
+
+What they print may hold foreign text: strings are no markup here, and go through `visible`.
+"""
 
 import json
 import math
@@ -6,28 +9,35 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
+from rich.text import Text
 
-from charlstm.errors import CharLSTMError, StorageError, worded
-from charlstm.files import storage_errors
-
-
-class _Remarks(Console):
-    """Stderr: if its reader goes away, what is under way goes on in silence."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what is still buffered must not raise at exit
+from charlstm.display.streams import Results
+from charlstm.display.visible import visible
+from charlstm.errors import CharLSTMError, worded
 
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = _Remarks(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-if not out.is_terminal and "COLUMNS" not in os.environ:
+class _Console(Console):
+    """A console to which strings are text and nothing else, in tables too."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+out, err = _Console(), _Console(stderr=True)
+
+
+def on_terminal(console: Console) -> bool:
+    """Whether its stream is a terminal, whatever the environment says of colours."""
+    return console.file.isatty()
+
+
+if not on_terminal(out) and "COLUMNS" not in os.environ:
     out.width = 200  # no terminal bounds it, so a row is a line
 
 
@@ -41,56 +51,44 @@ def as_flag(name: str, value: str | None) -> str:
 
 def show_error(error: CharLSTMError) -> None:
     """One red sentence, and the way out below it."""
-    err.print(f"[bold red]error:[/] {escape(worded(error.raw_message, as_flag))}")
+    err.print(Text("error:", style="bold red"), worded(error.raw_message, as_flag))
     if error.raw_hint:
-        err.print(f"[dim]hint:[/] {escape(worded(error.raw_hint, as_flag))}")
+        err.print(Text("hint:", style="dim"), worded(error.raw_hint, as_flag))
 
 
 def note(text: str, wrap: bool = True) -> None:
     """A remark on stderr; wrapped between words on a terminal, but for commands to copy."""
-    err.print(escape(text), soft_wrap=not (wrap and err.is_terminal))
+    err.print(text, soft_wrap=not (wrap and on_terminal(err)))
 
 
 def result(text: str, wrap: bool = True) -> None:
     """A line of the result, on stdout; wrapped like a note."""
-    with _to_stdout():
-        out.print(escape(text), soft_wrap=not (wrap and out.is_terminal))
+    out.print(text, soft_wrap=not (wrap and on_terminal(out)))
 
 
 def show(renderable: RenderableType = "") -> None:
     """Something for Rich to render, on stdout."""
-    with _to_stdout():
-        out.print(renderable)
+    out.print(renderable)
 
 
-def write(data: bytes) -> None:
-    """Text of the model to stdout at once, byte for byte."""
-    with _to_stdout():
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+def write(piece: str | bytes) -> None:
+    """Text of the model to stdout at once; bytes go there as they are."""
+    if isinstance(piece, bytes):
+        assert isinstance(sys.stdout, Results)
+        sys.stdout.write_bytes(piece)
+    else:
+        print(piece, end="", flush=True)
 
 
 def write_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout; what is not finite becomes null."""
-    with _to_stdout():
-        print(json.dumps(_finite(data)), flush=True)
+    print(json.dumps(_finite(data)), flush=True)
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@contextmanager
-def _to_stdout() -> Iterator[None]:
-    """A full disk behind stdout is an error. A reader that has gone (`| head`) is none: Typer ends the program."""
-    try:
-        with storage_errors("standard output"):
-            yield
-    except StorageError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered must not raise at exit
-        raise
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from charlstm.display.visible import visible
 from charlstm.errors import ConfigError
 from charlstm.files import atomic_write
 
@@ -23,17 +24,17 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for number, (name, reports) in enumerate(runs.items()):
-        colour = f"C{number}"
+        colour, shown = f"C{number}", visible(name).replace("$", r"\$")  # dollars would begin a formula
         millions = [report["characters"] / 1e6 for report in reports]
         axes.plot(
-            millions, [_loss_of(report) for report in reports], color=colour, alpha=0.4, label=f"{name}, training"
+            millions, [_loss_of(report) for report in reports], color=colour, alpha=0.4, label=f"training of {shown}"
         )
         validations = [
             (m, r["validation_loss"]) for m, r in zip(millions, reports, strict=True) if r["validation_loss"]
         ]
         if validations:
             axes.plot(
-                *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"{name}, validation"
+                *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"validation of {shown}"
             )
     axes.set_xlabel("characters read (millions)")
     axes.set_ylabel("loss (nats per character)")

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from rich.console import Group
@@ -15,8 +17,9 @@ from rich.text import Text
 from charlstm import events
 from charlstm.config import to_dict
 from charlstm.display.bars import Bars
-from charlstm.display.console import as_flag, command, count, duration, err, nats, note, result, write_json
-from charlstm.errors import worded
+from charlstm.display.console import as_flag, command, count, duration, err, nats, note, on_terminal, result, write_json
+from charlstm.display.visible import visible
+from charlstm.errors import StorageError, worded
 from charlstm.options import format_schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -63,7 +66,7 @@ def _remarks(event: events.Event) -> Iterator[str]:
 
 
 def _is_live(as_json: bool, quiet: bool) -> bool:
-    return err.is_terminal and not err.is_dumb_terminal and not as_json and not quiet
+    return on_terminal(err) and err.is_interactive and not as_json and not quiet
 
 
 class Watcher:
@@ -75,6 +78,7 @@ class Watcher:
         self.finished: events.Finished | None = None
         self.bars = Bars(enabled=not as_json)
         self.live = _LiveView() if _is_live(as_json, quiet) else None
+        self._failure: StorageError | None = None
 
     def __enter__(self) -> "Watcher":
         self.bars.__enter__()
@@ -95,7 +99,7 @@ class Watcher:
                 self.started = event
                 self.bars.close()
                 if self.quiet and not self.as_json:
-                    result(f"run {event.run}")
+                    self._tell(partial(result, f"run {event.run}"))
                 elif not self.as_json:
                     _describe(event)
             case events.Compiling() if self.live:
@@ -106,7 +110,8 @@ class Watcher:
                 pass
         if self.as_json:
             if not isinstance(event, events.Compiling | events.Progress | events.SampleDue):
-                write_json({"event": _NAMES.get(type(event)) or type(event).__name__.lower(), **_plain(event)})
+                name = _NAMES.get(type(event)) or type(event).__name__.lower()
+                self._tell(partial(write_json, {"event": name, **_plain(event)}))
             return
         for remark in _remarks(event):
             note(remark)
@@ -121,20 +126,40 @@ class Watcher:
     def sample(self, step: int, text: str) -> None:
         """What the model writes after `step` steps."""
         if self.as_json:
-            write_json({"event": "sample", "step": step, "text": text})
+            self._tell(partial(write_json, {"event": "sample", "step": step, "text": text}))
         elif self.live:
             self.live.sample(step, text)
         elif not self.quiet:
             note(f"--- step {step:,} ---\n{text.strip()}\n---")
 
+    def _tell(self, write: Callable[[], None]) -> None:
+        """Write to standard output; training goes on where nobody can read it."""
+        try:
+            write()
+        except BrokenPipeError:
+            note("nobody reads standard output any more; training goes on")
+        except StorageError as error:
+            self._failure = error
+            note(f"{error.message}; training goes on")
+
     def finish(self, advice: str = "", repeat: str = "") -> None:
-        """The last word: what came out, and the commands that the user will want next; `repeat` is one of them."""
+        """The last word: what came out, and the commands that the user will want next; `repeat` is one of them.
+
+        Raises:
+            StorageError: standard output was closed or full, now or before.
+        """
+        with suppress(BrokenPipeError):  # the run is what matters, and that is whole
+            self._finish(advice, repeat)
+        if self._failure:
+            raise self._failure
+
+    def _finish(self, advice: str, repeat: str) -> None:
         event, path = self.finished, self.started and self.started.run
         if self.as_json or not event or not path:
             return
         stopped = event.reason == "stopped"
         if stopped:
-            err.print(f"[bold]stopped[/] after step {event.step:,}; continue with")
+            err.print(Text.assemble(("stopped", "bold"), f" after step {event.step:,}; continue with"))
             note(f"  {command('train', '--run', path, '--resume')}", wrap=False)
             return
         if event.reason == "patience":
@@ -205,13 +230,18 @@ class _TimeLeft(ProgressColumn):
         return Text("" if left is None else f"{duration(left)} left", style="cyan")
 
 
+def _indented(text: Text, above: int = 0) -> Padding:
+    """Part of a frame. Not up to the margin: the `^C` that a terminal echoes would begin another line there."""
+    return Padding(text, (above, 0, 0, 2), expand=False)
+
+
 class _LiveView:
     """A bar, the figures, the curve of the loss and the last sample."""
 
     def __init__(self) -> None:
         self.bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f}%"),
-            _TimeLeft(), console=err, expand=True,
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(None),
+            TextColumn("{task.percentage:>3.0f}%"), _TimeLeft(), console=err, expand=True,
         )  # fmt: skip
         self.task = self.bar.add_task("compiling", total=None, left=None)
         self.losses: list[float] = []
@@ -244,7 +274,7 @@ class _LiveView:
                 self.validation.append(event.validation_loss)
 
     def sample(self, step: int, text: str) -> None:
-        self.text, self.text_step = text, step
+        self.text, self.text_step = visible(text), step
 
     def _figures(self, report: events.Report, width: int) -> Text:
         """One line: as many of the figures, the most important first, as fit."""
@@ -266,11 +296,11 @@ class _LiveView:
     def render(self) -> Group:
         parts: list[Any] = [self.bar]
         if report := self.report:
-            parts.append(Padding(self._figures(report, err.width - 4), (0, 0, 0, 2)))
-            parts.append(Padding(Text(sparkline(self.losses, max(10, err.width - 4)), style="blue"), (0, 0, 0, 2)))
+            parts.append(_indented(self._figures(report, err.width - 4)))
+            parts.append(_indented(Text(sparkline(self.losses, max(10, err.width - 4)), style="blue")))
         if self.text:
             lines = [line[: err.width - 4] for line in self.text.strip("\n").splitlines()]
             height = max(3, err.height - 7)
-            parts.append(Padding(Text(f"sample after {count(self.text_step, 'step')}:", style="dim"), (1, 0, 0, 2)))
-            parts.append(Padding(Text("\n".join(lines[:height]), style="italic", no_wrap=True), (0, 0, 0, 2)))
+            parts.append(_indented(Text(f"sample after {count(self.text_step, 'step')}:", style="dim"), above=1))
+            parts.append(_indented(Text("\n".join(lines[:height]), style="italic", no_wrap=True)))
         return Group(*parts)

@@ -1,6 +1,7 @@
 """The texts that runs read: those that a user names, and those that a run remembers."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from charlstm.config import CorpusConfig
@@ -63,7 +64,10 @@ def reopen(
     for sources in places:
         try:
             files = find_files(sources, config.unit, on_progress)
-            corpus = open_corpus(files, config.unit, config.encoding, vocabulary, "skip")
+            open_own = partial(open_corpus, files, config.unit, config.encoding, vocabulary, "skip")
+            corpus = open_own()
+            if corpus.fingerprint == config.fingerprint and len(corpus) != config.characters:
+                corpus = open_own(keep_mark=True)  # earlier versions counted a byte order mark as text
         except CorpusError as error:
             missing = missing or error
             continue

@@ -9,6 +9,7 @@ from charlstm.config import ModelConfig, RunConfig
 from charlstm.model.parameters import from_tensors, to_tensors
 from charlstm.runs.folder import find_weights, make_header, read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
+from charlstm.text.spool import seekable
 from charlstm.text.vocabulary import Vocabulary
 
 
@@ -36,13 +37,15 @@ def save_weights(path: Path, weights: Weights) -> None:
     save_tensors(path, to_tensors(weights.params), make_header(weights.config, weights.vocabulary))
 
 
-def load_weights(path: Path) -> Weights:
-    """The weights of a run directory, or of a single weights file.
+def load_weights(path: Path | str) -> Weights:
+    """The weights of a run directory, of a single weights file, or of what can be read only once, such as `-`.
 
     Raises:
         RunError: they are missing, of another format, truncated or damaged.
     """
-    file = find_weights(path)
-    tensors, header = load_tensors(file)
+    with seekable(path) as source:
+        file = find_weights(source)
+        tensors, header = load_tensors(file)
     config, vocabulary = read_header(header, str(file))
-    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), path if file != path else None)
+    run = source if file != source else None
+    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), run)

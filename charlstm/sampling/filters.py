@@ -40,7 +40,8 @@ def filter_logits(logits: Float[Array, "S V"], filters: Filters) -> Float[Array,
     if filters.top_p < 1:
         descending = jnp.sort(logits, axis=-1, descending=True)
         before = jnp.cumsum(jax.nn.softmax(descending, axis=-1), axis=-1) - jax.nn.softmax(descending, axis=-1)
-        least = jnp.where(before < filters.top_p, descending, jnp.inf).min(-1, keepdims=True)
+        top_p = max(filters.top_p, float(jnp.finfo(jnp.float32).tiny))  # in float32 less is 0, and would keep nothing
+        least = jnp.where(before < top_p, descending, jnp.inf).min(-1, keepdims=True)
         logits = jnp.where(logits < least, -jnp.inf, logits)
     return logits
 

@@ -55,7 +55,7 @@ def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh):
         # Each stream has its own randomness: what is sampled does not depend on how many others there are.
         keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
-        uniforms = _uniforms(keys, first + jnp.arange(CHUNK))
+        uniforms = _uniforms(keys, first + jnp.arange(CHUNK, dtype=jnp.uint32))
 
         def step(carry, uniform):
             states, logits = carry
@@ -120,7 +120,7 @@ def generate_ids(
     chunk, key = make_chunk(model.for_inference(), filters, mesh), jax.random.key(seed)
     pending: list[Array] = []
     for first in range(0, length, CHUNK):
-        states, logits, ids = chunk(params, table, states, logits, key, first)
+        states, logits, ids = chunk(params, table, states, logits, key, np.uint32(first % 2**32))
         pending.append(ids)
         if len(pending) > 1:
             yield np.asarray(pending.pop(0))

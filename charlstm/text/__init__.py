@@ -2,6 +2,8 @@
 
 In reading order:
 
+    spool        what can be read only once, as files
+    signatures   what the beginning of a file says of it
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
     corpus       texts of any size as memory-mapped ids, kept in a cache

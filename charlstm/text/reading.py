@@ -3,51 +3,48 @@
 import codecs
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from charlstm.errors import ConfigError, CorpusError, setting
+from charlstm.text.signatures import SIGNATURE_BYTES, signature_of
+from charlstm.text.spool import blocks, is_read_once, name_of
 from charlstm.text.vocabulary import codepoints
 
+_MARK = "\ufeff"  # a byte order mark, decoded
+_OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
 BLOCK_BYTES = 1 << 22  # bytes read at a time
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 
 
-def opened(path: Path) -> BinaryIO:
-    """The file, open for reading.
+class Fingerprint:
+    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus."""
 
-    Raises:
-        CorpusError: it is missing or unreadable.
-    """
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise CorpusError(f"there is no file {path}") from None
-    except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
 
+    def blocks(self, path: Path) -> Iterator[bytes]:
+        """The bytes of the next file, in pieces."""
+        digest = hashlib.sha256()
+        for block in blocks(path, BLOCK_BYTES):
+            digest.update(block)
+            yield block
+        self._whole.update(digest.digest())
 
-def blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file in pieces."""
-    with opened(path) as file:
-        try:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-        except OSError as error:
-            raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+    def hexdigest(self) -> str:
+        """The fingerprint of the files that were read."""
+        return self._whole.hexdigest()
 
 
 def fingerprint_of(files: Sequence[Path]) -> str:
-    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus."""
-    whole = hashlib.sha256()
+    """The fingerprint of `files`, in this order."""
+    fingerprint = Fingerprint()
     for path in files:
-        digest = hashlib.sha256()
-        for block in blocks(path):
-            digest.update(block)
-        whole.update(digest.digest())
-    return whole.hexdigest()
+        for _ in fingerprint.blocks(path):
+            pass
+    return fingerprint.hexdigest()
 
 
 def text_encoding(name: str) -> str:
@@ -58,7 +55,7 @@ def text_encoding(name: str) -> str:
     """
     try:
         info = codecs.lookup(name)
-        if not getattr(info, "_is_text_encoding", True):  # such as base64
+        if not getattr(info, "_is_text_encoding", True) or info.name in _OF_NAMES:  # such as base64
             raise LookupError(name)
     except (LookupError, ValueError):
         raise ConfigError(
@@ -67,44 +64,71 @@ def text_encoding(name: str) -> str:
     return info.name
 
 
-def characters(path: Path, encoding: str) -> Iterator[str]:
-    """The text of one file in pieces; a multi-byte character is never torn."""
+def characters(path: Path | str, encoding: str, keep_mark: bool = False) -> Iterator[str]:
+    """The text of one file, or of standard input as `-`, in pieces; a multi-byte character is never torn.
+
+    A byte order mark at its start is no text, unless it is to be kept; of bytes all are kept.
+
+    Raises:
+        CorpusError: it is missing, unreadable or not in this encoding.
+    """
+    return _decoded(blocks(path, BLOCK_BYTES), path, encoding, keep_mark)
+
+
+def read_codepoints(
+    files: Sequence[Path], encoding: str, fingerprint: Fingerprint, keep_mark: bool = False
+) -> Iterator[np.ndarray]:
+    """The code points of all files, in pieces; what is read goes into the fingerprint.
+
+    Bytes come as Latin-1, where a NUL is as good as any other.
+    """
+    for path in files:
+        seen = 0
+        for text in _decoded(fingerprint.blocks(path), path, encoding, keep_mark):
+            if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
+                raise CorpusError(
+                    f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
+                    _hint(path, encoding) or f"{setting('unit', 'byte')} reads any file",
+                )
+            seen += len(text)
+            yield codepoints(text)
+
+
+def _decoded(pieces: Iterator[bytes], path: Path | str, encoding: str, keep_mark: bool) -> Iterator[str]:
+    """The text of `pieces`, the bytes of `path`."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    offset = 0
-    for block in blocks(path):
-        pending = len(decoder.getstate()[0])
-        yield _decoded(decoder, block, False, path, encoding, offset - pending)
+    offset, at_start = 0, encoding != AS_BYTES and not keep_mark
+    for block in chain(pieces, [b""]):
+        torn = len(decoder.getstate()[0])
+        text = _decode(decoder, block, path, encoding, offset - torn)
+        if text and at_start:
+            text, at_start = text.removeprefix(_MARK), False
+        yield text
         offset += len(block)
-    yield _decoded(decoder, b"", True, path, encoding, offset - len(decoder.getstate()[0]))
 
 
-def _decoded(
-    decoder: codecs.IncrementalDecoder, block: bytes, final: bool, path: Path, encoding: str, start: int
-) -> str:
+def _decode(decoder: codecs.IncrementalDecoder, block: bytes, path: Path | str, encoding: str, start: int) -> str:
+    """The text of a block that begins, with what the decoder still holds, at the offset `start`; an empty one ends."""
     try:
-        return decoder.decode(block, final)
+        return decoder.decode(block, final=not block)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise CorpusError(
-            f"{path} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
-            f"name its encoding, for example {setting('encoding', 'latin-1')}, "
+            f"{name_of(path)} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
+            _hint(path, encoding)
+            or f"name its encoding, for example {setting('encoding', 'latin-1')}, "
             f"or train on bytes with {setting('unit', 'byte')}",
         ) from error
     except UnicodeError as error:
         raise CorpusError(
-            f"{path} is not {encoding}: {error}", f"name its encoding with {setting('encoding')}"
+            f"{name_of(path)} is not {encoding}: {error}",
+            _hint(path, encoding) or f"name its encoding with {setting('encoding')}",
         ) from error
 
 
-def read_codepoints(files: Sequence[Path], encoding: str) -> Iterator[np.ndarray]:
-    """The code points of all files, in pieces. Bytes come as Latin-1, where a NUL is as good as any other."""
-    for path in files:
-        seen = 0
-        for text in characters(path, encoding):
-            if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
-                raise CorpusError(
-                    f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                    f"{setting('unit', 'byte')} reads any file",
-                )
-            seen += len(text)
-            yield codepoints(text)
+def _hint(path: Path | str, encoding: str) -> str:
+    """The way out that the beginning of a file names; empty if it names none, or the encoding that failed."""
+    seems = None if is_read_once(path) else signature_of(next(blocks(path, SIGNATURE_BYTES), b""))
+    if not seems or (seems.encoding and text_encoding(seems.encoding) == encoding):
+        return ""
+    return f"it is {seems.what}: {seems.way_out or setting('encoding', seems.encoding)}"

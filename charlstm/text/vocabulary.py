@@ -104,8 +104,18 @@ class Vocabulary:
         return codepoints(self.symbols)[np.asarray(ids)].tobytes().decode("utf-32-le", "surrogatepass")
 
     def symbols_of(self, text: str) -> str:
-        """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes."""
-        return text.encode("utf-8", "surrogateescape").decode("latin-1") if self.unit == "byte" else text
+        """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes.
+
+        Raises:
+            VocabularyError: half of a surrogate pair, for which no bytes stand.
+        """
+        if self.unit == "character":
+            return text
+        try:
+            return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        except UnicodeEncodeError as error:
+            half = name_of(text[error.start])
+            raise VocabularyError(f"{half} is half of a surrogate pair", "no bytes stand for it") from None
 
     def text_of(self, symbols: str) -> str:
         """The inverse of `symbols_of`; bytes that are no UTF-8 become lone surrogates."""
@@ -133,9 +143,12 @@ class Vocabulary:
         shown = ", ".join(map(name_of, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
         place = "" if position is None else f" at character {position:,}"
         verb = "is" if len(unknown) == 1 else "are"
+        escapes = (
+            f"; {setting('escapes', True)} reads \\n and the like as what they stand for" if "\\" in unknown else ""
+        )
         return VocabularyError(
             f"{shown}{place} {verb} not among the {len(self)} characters this model knows",
-            f"{setting('unknown', 'skip')} leaves such characters out",
+            f"{setting('unknown', 'skip')} leaves such characters out{escapes}",
         )
 
     def to_json(self) -> str:

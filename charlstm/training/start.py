@@ -33,6 +33,7 @@ from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, lasting_names, open_corpus
+from charlstm.text.spool import STDIN, is_read_once
 from charlstm.training.journal import read_facts
 from charlstm.training.plan import MAX_EPOCHS, resolve
 
@@ -127,7 +128,7 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     notes: list[str] = []
     path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
     refuse_existing(path, options.overwrite)  # before the machine is measured
-    base = load_weights(user_path(options.init_from)) if options.init_from else None
+    base = load_weights(options.init_from) if options.init_from else None
     if base and base.vocabulary.unit != options.unit:
         raise ConfigError(
             f"{setting('unit', options.unit)}, but {options.init_from} reads {base.vocabulary.unit}s",
@@ -151,12 +152,17 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
             characters=len(corpus),
         ),
         versions=versions(),
-        init_from=str(user_path(options.init_from).resolve()) if options.init_from else None,
+        init_from=_lasting(options.init_from),
     )
     params = grow_parameters(base.model, base.params, plan.model) if base else None
     with _own(path, notes):
         run = stage_run(path, config, corpus.vocabulary, options.overwrite)
         yield Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))
+
+
+def _lasting(init_from: Path | str | None) -> str | None:
+    """Where a run starts from, in a form that says it from any folder."""
+    return str(user_path(init_from).resolve()) if init_from and init_from != STDIN else None
 
 
 def _open_text(
@@ -177,7 +183,9 @@ def _open_text(
 
 def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:
     """A folder in runs/ that is named like the text."""
-    wanted = RUNS / ("stdin" if text == "-" else Path(text).resolve().stem or "text")
+    wanted = RUNS / (
+        "stdin" if text == STDIN or is_read_once(user_path(text)) else user_path(text).resolve().stem or "text"
+    )
     path = wanted if overwrite else free_name(wanted)
     if path != wanted:
         notes.append(

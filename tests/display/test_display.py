@@ -2,14 +2,21 @@
 
 import dataclasses
 import io
+import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
-from charlstm.display import bars
-from charlstm.display.console import count
+from charlstm.display import bars, console, watcher
+from charlstm.display.console import _Console, count, note
+from charlstm.display.tables import show_score
+from charlstm.display.visible import visible
 from charlstm.display.watcher import _LiveView, sparkline
+from charlstm.errors import StorageError
 from charlstm.events import Report
+from charlstm.score import Evaluation
 
 REPORT = Report(
     step=1000, epoch=5.1, characters=1_000_000, loss=1.4717, validation_loss=1.4398, learning_rate=1e-3,
@@ -47,8 +54,15 @@ def test_a_short_curve_is_drawn_too(losses, curve):
     assert sparkline(losses, 80) == curve
 
 
+class Terminal(io.StringIO):
+    """A terminal that remembers what it was told."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_bar_has_a_share_only_where_the_end_is_known(monkeypatch):
-    screen = io.StringIO()
+    screen = Terminal()
     monkeypatch.setattr(bars, "err", Console(file=screen, force_terminal=True, width=80))
     with bars.Bars() as show:
         show("reading the text")
@@ -59,9 +73,91 @@ def test_a_bar_has_a_share_only_where_the_end_is_known(monkeypatch):
         assert "scoring" in screen.getvalue() and "25%" in screen.getvalue()
 
 
-def test_a_bar_in_a_pipe_is_silent(monkeypatch):
-    pipe = io.StringIO()
-    monkeypatch.setattr(bars, "err", Console(file=pipe, width=80))
+COLOURS = [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"TTY_INTERACTIVE": "1"}]
+
+
+@pytest.mark.parametrize("variables", COLOURS, ids=str)
+def test_a_file_holds_no_bars_no_frames_and_no_wrapped_lines_whatever_is_coloured(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    err = _Console(stderr=True)
+    for module in (bars, console, watcher):
+        monkeypatch.setattr(module, "err", err)
     with bars.Bars() as show:
         show("scoring", 30, 120)
-    assert pipe.getvalue() == ""
+    assert file.getvalue() == ""
+    assert watcher.Watcher(as_json=False, quiet=False).live is None
+    note("word " * 100)
+    assert file.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "live"),
+    [({}, True), ({"FORCE_COLOR": ""}, False), ({"TTY_COMPATIBLE": "0"}, False), ({"TERM": "dumb"}, False)],
+    ids=str,
+)
+def test_a_terminal_is_live_unless_it_cannot_be(monkeypatch, variables, live):
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(watcher, "err", _Console(stderr=True))
+    assert (watcher.Watcher(as_json=False, quiet=False).live is not None) == live
+
+
+@given(st.text(st.characters(exclude_characters="\t")))  # Rich makes spaces of tabs
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_printed_is_the_text_made_visible_and_nothing_else(monkeypatch, text):
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    note(text)
+    assert file.getvalue() == visible(text) + "\n"
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_no_frame_reaches_the_margin_but_with_its_bar(monkeypatch, width):
+    monkeypatch.setattr(watcher, "err", Console(file=Terminal(), force_terminal=True, width=width, height=40))
+    view = _LiveView()
+    view.show(REPORT)
+    view.sample(20, "word " * 100)
+    lines = watcher.err.render_lines(view.render(), pad=False)
+    assert all(sum(segment.cell_length for segment in line) <= width - 2 for line in lines[2:])
+
+
+def test_foreign_text_in_a_table_is_no_markup_and_no_command(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", file)
+    show_score(Evaluation(1.0, 10, 10, 0.1, "a[red]b\x1b[2J.txt", 0, {}))
+    assert "scored of a[red]b␛[2J.txt" in file.getvalue()
+
+
+def test_the_live_view_shows_what_the_model_writes_and_does_not_obey_it(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(watcher, "err", Console(file=screen, force_terminal=True, width=60, height=40))
+    view = _LiveView()
+    view.sample(20, "one\x1b[2Jtwo\r\n\x9bthree\u202e")
+    with watcher.err.capture() as captured:
+        watcher.err.print(view.render())
+    assert "one␛[2Jtwo" in captured.get() and "\\x9bthree\\u202e" in captured.get()
+    assert "\x1b[2J" not in captured.get() and "\r" not in captured.get()
+
+
+def test_training_goes_on_where_events_cannot_be_written_and_says_so_once(monkeypatch, capsys):
+    errors = iter([BrokenPipeError(), StorageError("standard output is closed")])
+
+    def fail(_event: object) -> None:
+        if error := next(errors, None):
+            raise error
+
+    monkeypatch.setattr(watcher, "write_json", fail)
+    show = watcher.Watcher(as_json=True, quiet=False)
+    for _ in range(4):
+        show.sample(1, "text")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "nobody reads standard output any more; training goes on", "standard output is closed; training goes on",
+    ]  # fmt: skip
+    with pytest.raises(StorageError):
+        show.finish()

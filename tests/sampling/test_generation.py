@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
 from charlstm.model.network import CharLSTM, zero_states
+from charlstm.sampling import generation
 from charlstm.sampling.filters import Filters, filter_logits, sample_ids
 from charlstm.sampling.generation import generate, generate_ids, next_symbols, read_prompt
 from charlstm.text.vocabulary import Vocabulary
@@ -106,6 +107,12 @@ def test_each_character_is_among_the_most_likely_behind_all_that_came_before(par
     logits, _ = network(jnp.array(ids[:-1]), zero_states(MODEL, streams))
     rank = (logits > np.take_along_axis(np.asarray(logits), ids[1:, :, None], -1)).sum(-1)
     assert {0, 1} <= set(np.unique(rank)) and rank.max() <= worst and (rank > 1).mean() < 0.02
+
+
+def test_a_text_may_be_longer_than_an_int32_counts(params, monkeypatch):
+    beginnings = lambda first, length, chunk: range(2**31 - chunk, 2**31 + chunk, chunk)  # noqa: E731
+    monkeypatch.setattr(generation, "range", beginnings, raising=False)
+    assert len(sampled(params, 256)) == 256
 
 
 def test_what_a_stream_draws_does_not_depend_on_its_company(params):

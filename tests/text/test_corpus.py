@@ -1,10 +1,13 @@
 """Reading text: exactly, in any amount, and never a stale copy."""
 
+import codecs
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
+from encodings.aliases import aliases
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import CorpusConfig
-from charlstm.errors import ConfigError, CorpusError, RunError, VocabularyError
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError, VocabularyError
 from charlstm.files import cache_folder
 from charlstm.runs.texts import find_files, reopen
 from charlstm.text import corpus as corpora
@@ -60,10 +63,39 @@ def test_a_text_is_kept_exactly_however_it_is_cut_into_blocks(tmp_path, monkeypa
     assert corpus.vocabulary.symbols == "".join(sorted(set(text)))
 
 
-def test_line_ends_and_byte_order_marks_stay(tmp_path):
-    text = "\ufeffone\r\ntwo\rthree\n"
+def test_line_ends_stay(tmp_path):
+    text = "one\r\ntwo\rthree\n"
     path = written(tmp_path / "ends.txt", text)
-    assert text_of(open_corpus([path])) == text == read_prompt_file(path)
+    assert text_of(open_corpus([path])) == text == read_prompt_file(path, keep_newline=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "gb18030"])
+@pytest.mark.parametrize("block", [1, 2, 3, 100])
+def test_a_byte_order_mark_at_the_start_of_a_file_is_no_text(tmp_path, monkeypatch, encoding, block):
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
+    mark = "" if encoding in ("utf-16", "utf-32") else "\ufeff"  # these two write their own
+    paths = [written(tmp_path / name, f"{mark}{name} \ufeff", encoding) for name in ("one", "two")]
+    assert text_of(open_corpus(paths, encoding=encoding)) == "one \ufefftwo \ufeff"
+    kept = open_corpus(paths, encoding=encoding, keep_mark=True)
+    assert text_of(kept) == f"{mark}one \ufeff{mark}two \ufeff"
+    assert text_of(open_corpus(paths, encoding=encoding)) == "one \ufefftwo \ufeff", "two sets of ids"
+
+
+def test_a_mark_is_dropped_from_a_prompt_and_kept_among_bytes(tmp_path):
+    path = written(tmp_path / "text", "\ufeffone")
+    assert read_prompt_file(path) == "one"
+    assert read_prompt_file(path, "byte").encode("latin-1") == path.read_bytes()
+    assert bytes(open_corpus([path], unit="byte").ids) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "prompt"),
+    [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a\r", "a\r"), ("\n", ""), ("", ""), ("\r\n", "")],
+)
+def test_one_line_end_at_the_end_of_a_prompt_is_the_editors(tmp_path, content, prompt):
+    path = written(tmp_path / "prompt", content)
+    assert read_prompt_file(path) == prompt
+    assert read_prompt_file(path, keep_newline=True) == content == read_prompt_file(path, "byte")
 
 
 def test_several_files_are_one_text_in_the_order_that_was_given(tmp_path):
@@ -120,18 +152,31 @@ def test_a_folder_does_not_hide_a_named_corpus_but_a_file_does(tmp_path, monkeyp
     assert lasting_names(["salt-road"], [mine]) == [str(mine)]
 
 
-def test_standard_input_is_found_again_by_its_content(monkeypatch):
-    found = []
-    for content in (b"from a pipe", b"another", b"from a pipe"):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-        found += locate(["-"])
-    assert found[0] == found[2] and found[0].read_bytes() == b"from a pipe" and found[1].read_bytes() == b"another"
+def test_standard_input_can_be_named_once(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
+    with pytest.raises(CorpusError, match="named twice"):
+        locate(["-", "-"])
 
 
-def test_a_closed_standard_input_is_an_error(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
-    with pytest.raises(CorpusError, match="no standard input"):
-        locate(["-"])
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+def test_only_regular_files_of_a_folder_are_texts(tmp_path):
+    text = written(tmp_path / "text.txt", "text")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for name, target in {"gone": "nowhere", "loop": "loop", "to-pipe": "pipe", "above": ".."}.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "link.txt").symlink_to(text)
+    assert locate([str(tmp_path)]) == [tmp_path / "link.txt", text] == locate([str(tmp_path)], "byte")
+
+
+def test_a_home_folder_is_meant_where_a_shell_left_it_alone(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    text = written(tmp_path / "text.txt", "text")
+    assert locate(["~/text.txt"]) == [text] and lasting_names(["~/text.txt"], [text]) == [str(text.resolve())]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    written(tmp_path / "~" / "text.txt", "another")
+    assert locate(["./~/text.txt"]) == [Path("~/text.txt")]
 
 
 def test_utf_16_in_a_folder_is_text(tmp_path):
@@ -186,7 +231,7 @@ def test_another_encoding_can_be_named(tmp_path):
         open_corpus([tmp_path / "old.txt"], encoding="klingon")
 
 
-@pytest.mark.parametrize("encoding", ["base64", "rot13", "zlib"])
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "zlib", "punycode", "idna", "undefined"])
 def test_a_codec_that_makes_no_text_is_no_encoding(tmp_path, encoding):
     with pytest.raises(ConfigError, match=encoding):
         open_corpus([written(tmp_path / "text.txt", "text")], encoding=encoding)
@@ -206,11 +251,29 @@ def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(corpora, "_encode", None)  # would fail if it were called
         assert text_of(open_corpus([path])) == "kept " * 20
-    for damage in (b"", b"\0" * 99, b"[]", b"{}", json.dumps({"vocabulary": 3}).encode()):
+    for damage in (b"", b"\0" * 100, b"\xff" * 100, b"[]", b"{}", b"[" * 100_000, b'{"vocabulary": 3}'):
         for suffix in (".ids", ".json"):
             (part,) = cache.glob(f"*{suffix}")
             part.write_bytes(damage)
             assert text_of(open_corpus([path])) == "kept " * 20
+
+
+def test_no_damage_of_the_cache_changes_a_text(tmp_path, monkeypatch, cache):
+    path = written(tmp_path / "text.txt", "kept " * 20)
+    open_corpus([path])
+    (facts_path,) = cache.glob("*.json")
+    facts = json.loads(facts_path.read_text("utf-8"))
+    for name, value in facts.items():
+        for wrong in (None, "x", -1, 1.5, [], {}, True, str(value)[::-1], [[[]]]):
+            if wrong != value:
+                facts_path.write_text(json.dumps(facts | {name: wrong}), "utf-8")
+                corpus = open_corpus([path])
+                assert text_of(corpus) == "kept " * 20 and corpus.skipped == 0, (name, wrong)
+    (ids_path,) = cache.glob("*.ids")
+    ids = ids_path.read_bytes()
+    for place in range(len(ids)):
+        ids_path.write_bytes(ids[:place] + bytes([ids[place] ^ 1]) + ids[place + 1 :])
+        assert text_of(open_corpus([path])) == "kept " * 20
 
 
 def test_what_is_kept_under_one_vocabulary_is_not_taken_for_another(tmp_path):
@@ -243,16 +306,24 @@ def test_one_text_under_two_vocabularies_has_two_sets_of_ids(tmp_path):
         assert list(corpus.ids) == ids and corpus.vocabulary.symbols == symbols
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(tmp_path, monkeypatch, cache):
+@pytest.mark.parametrize("when", [1, 2], ids=["before its characters are counted", "before it is encoded"])
+@pytest.mark.parametrize("swapped", ["one line\nand one more\n", "one time\n", "ONE LINE\n"])
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(
+    tmp_path, monkeypatch, cache, when, swapped, comes_back
+):
     path = written(tmp_path / "log.txt", "one line\n")
-    encode = corpora._encode
+    read, passes = corpora.read_codepoints, itertools.count(1)
 
-    def encode_while_another_writes(*arguments):
-        yield from encode(*arguments)
-        written(path, "one line\nand one more\n")
+    def read_while_another_writes(*arguments):
+        if next(passes) == when:
+            written(path, swapped)
+        yield from read(*arguments)
+        if comes_back:
+            written(path, "one line\n")
 
     with monkeypatch.context() as patched, pytest.raises(CorpusError, match="changed while it was being read"):
-        patched.setattr(corpora, "_encode", encode_while_another_writes)
+        patched.setattr(corpora, "read_codepoints", read_while_another_writes)
         open_corpus([path])
     assert list(cache.iterdir()) == []
 
@@ -385,3 +456,43 @@ def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path):
     length, mebibytes = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert length == path.stat().st_size
     assert mebibytes < 250, f"{mebibytes} MiB for a file of 400 MiB"
+
+
+def is_encoding(name: str) -> bool:
+    """Whether it is one on this system."""
+    try:
+        reading.text_encoding(name)
+    except ConfigError:
+        return False
+    return True
+
+
+ENCODINGS = ["utf-8", *filter(is_encoding, sorted(set(aliases.values()) - {"unicode_escape"}))]  # that one warns
+
+
+@given(data=st.binary(max_size=80), encoding=st.sampled_from(ENCODINGS), block=st.sampled_from([1, 3, 1 << 22]))
+@example(data=b"a", encoding="utf-8", block=1)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_a_corpus_or_an_error_of_ours(tmp_path, monkeypatch, data, encoding, block):
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
+    path = tmp_path / "any"
+    path.write_bytes(data)
+    for unit in ("character", "byte"):
+        try:
+            corpus = open_corpus([path], unit, encoding)
+        except CharLSTMError:
+            continue
+        text = text_of(corpus)
+        assert (corpus.vocabulary.encode(text) == corpus.ids).all()
+        assert unit == "character" or text.encode("latin-1") == data
+    try:
+        assert read_prompt_file(path, keep_newline=True).encode() == data.removeprefix(codecs.BOM_UTF8)
+    except CorpusError:
+        with pytest.raises(UnicodeDecodeError):
+            data.decode()
+
+
+def test_every_character_that_there_is_goes_there_and_back(tmp_path):
+    points = [point for point in range(1, 0x110000) if not 0xD800 <= point < 0xE000]
+    text = "".join(map(chr, points))
+    assert text_of(open_corpus([written(tmp_path / "all", text)])) == text
