@@ -157,7 +157,7 @@ def parse_schedule(text: str | None) -> list[list[int]]:
     pairs = [re.fullmatch(r"(\d{1,10}):(\d{1,10})", part.strip()) for part in text.split(",")]
     lengths = [[int(pair[1]), int(pair[2])] for pair in pairs if pair]
     rises = all(a[0] < b[0] and a[1] != b[1] for a, b in itertools.pairwise(lengths))
-    if None in pairs or lengths[0][0] or not rises or any(step > total for step, total in lengths) or not lengths[0][1]:
+    if None in pairs or lengths[0][0] or not rises or not all(max(1, step) <= total < 2**31 for step, total in lengths):
         raise ConfigError(
             f"{setting('schedule', text)} is not of the form 0:TOTAL,STEP:TOTAL,...", "copy it from the run"
         )

@@ -7,12 +7,14 @@ import typing
 
 import pytest
 import typer.main
+from hypothesis import given
+from hypothesis import strategies as st
 
 import charlstm
 from charlstm.cli import app
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError, setting, worded
-from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
+from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions, format_schedule, parse_schedule
 from charlstm.schema import options_in
 
 KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions}
@@ -64,3 +66,23 @@ def test_a_setting_is_worded_for_whoever_reads_it():
 def test_an_error_survives_a_process_boundary():
     error = pickle.loads(pickle.dumps(ConfigError(f"{setting('top_k')} is 0", f"try {setting('top_k', 1)}")))
     assert error.message == "top_k is 0" == str(error) and error.hint == "try `top_k=1`"
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), max_size=9), st.integers(1, 10**6))
+def test_a_schedule_survives_its_text(more, total):
+    lengths = [[0, total]]
+    for gap, length in more:
+        step = lengths[-1][0] + gap
+        lengths += [[step, step + length]] if step + length != lengths[-1][1] else []
+    assert parse_schedule(format_schedule(lengths)) == lengths
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "0:", "1:5", "0:0", "0:5,3:5", "0:5,3:4,3:6", "0:9,9:8", "0:5;3:6", "0:9999999999", "0:-1", "0:1e3"],
+)
+def test_a_schedule_that_cannot_be_is_refused(text):
+    with pytest.raises(ConfigError, match="schedule"):
+        TrainOptions(schedule=text)
+    with pytest.raises(ConfigError, match="contradict"):
+        TrainOptions(schedule="0:5", steps=5)

@@ -126,8 +126,8 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     """A new run, its settings closed and its folder made."""
     texts = names_of(options.texts)
     notes: list[str] = []
-    path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
-    refuse_existing(path, options.overwrite)  # before the machine is measured
+    if options.run:
+        refuse_existing(user_path(options.run), options.overwrite)  # before the machine is measured
     base = load_weights(options.init_from) if options.init_from else None
     if base and base.vocabulary.unit != options.unit:
         raise ConfigError(
@@ -155,6 +155,7 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
         init_from=_lasting(options.init_from),
     )
     params = grow_parameters(base.model, base.params, plan.model) if base else None
+    path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
     with _own(path, notes):
         run = stage_run(path, config, corpus.vocabulary, options.overwrite)
         yield Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))

@@ -418,11 +418,21 @@ def test_a_run_notices_that_its_text_has_changed(tmp_path):
         with pytest.raises((RunError, CorpusError)):
             reopen(config, corpus.vocabulary)
     written(path, "the test")
-    with pytest.raises(RunError, match=r"text\.txt has changed"):
+    with pytest.raises(RunError, match=r"text\.txt is not the text that the run was trained on"):
         reopen(config, corpus.vocabulary)
     path.unlink()
     with pytest.raises(CorpusError, match="there is no file"):
         reopen(config, corpus.vocabulary)
+
+
+def test_a_run_of_an_earlier_version_finds_its_text_though_it_counted_a_byte_order_mark(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("\ufeffthe text".encode())
+    corpus = open_corpus([path], keep_mark=True)
+    again, _ = reopen(config_of(path, corpus), corpus.vocabulary)
+    assert text_of(again) == "\ufeffthe text"
+    config = config_of(path, open_corpus([path]))
+    assert text_of(reopen(config, open_corpus([path]).vocabulary)[0]) == "the text"
 
 
 @given(st.integers(2, 500), st.floats(0, 0.999))
