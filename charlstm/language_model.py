@@ -5,9 +5,10 @@ by the first call, not by importing this.
 """
 
 import codecs
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
@@ -18,6 +19,22 @@ from charlstm.score import Evaluation
 if TYPE_CHECKING:
     from charlstm.runs.weights import Weights
     from charlstm.text.vocabulary import Vocabulary
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _with_jax(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function with JAX as runtime/setup.py has it; what that needs is not worth the wait for `--help`."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **named: P.kwargs) -> T:
+        from charlstm.runtime.setup import ready_jax
+
+        with ready_jax():
+            return function(*args, **named)
+
+    return run
 
 
 class LanguageModel:
@@ -63,9 +80,9 @@ class LanguageModel:
         """
         return self._stream(options)
 
+    @_with_jax
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
-        _set_up_jax()
         import secrets
 
         from charlstm.sampling.filters import Filters
@@ -86,6 +103,7 @@ class LanguageModel:
         self.vocabulary.encode(symbols)  # names unknown characters before anything is sampled
         return symbols
 
+    @_with_jax
     def next_characters(self, prompt: str = "", top: int = 10) -> list[tuple[str, float]]:
         """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
 
@@ -94,12 +112,12 @@ class LanguageModel:
         Raises:
             VocabularyError: the prompt has unknown characters.
         """
-        _set_up_jax()
         from charlstm.sampling.generation import next_symbols
 
         return next_symbols(self.weights, self._symbols(prompt), top)
 
     @method_takes(EvaluateOptions)
+    @_with_jax
     def evaluate(self, options: EvaluateOptions) -> Evaluation:
         """Score texts or, if none are named, the validation part of the text that the model was trained on.
 
@@ -109,7 +127,6 @@ class LanguageModel:
             RunError: the model's own text has changed since.
             VocabularyError: a text has unknown characters, and they are not to be skipped.
         """
-        _set_up_jax()
         from charlstm.evaluation.report import evaluate
 
         return evaluate(self.weights, options)
@@ -125,13 +142,13 @@ class LanguageModel:
         save_weights(Path(path), self.weights)
 
 
+@_with_jax
 def load(path: Path | str | None = None) -> LanguageModel:
     """The best model of a run, or the one in a weights file; by default that of the newest run in runs/.
 
     Raises:
         RunError: it is missing, damaged or of another format.
     """
-    _set_up_jax()
     from charlstm.runs.folder import newest_run
     from charlstm.runs.weights import load_weights
 
@@ -153,27 +170,23 @@ def train(options: TrainOptions) -> LanguageModel:
         TrainingError: the loss is not finite.
         StorageError: the run cannot be written; what was saved before is whole.
     """
-    _set_up_jax()
-    from charlstm.model.parameters import count_parameters
-    from charlstm.training import loop
-    from charlstm.training.start import new_run, resume_run
+    from charlstm.runtime.setup import each_within, ready_jax
 
     def show(event: Event) -> None:
         if options.on_event:
             options.on_event(event)
 
-    start = resume_run(options, show) if options.resume else new_run(options, show)
+    with ready_jax():
+        from charlstm.model.parameters import count_parameters
+        from charlstm.training import loop
+        from charlstm.training.start import new_run, resume_run
+
+        start = resume_run(options, show) if options.resume else new_run(options, show)
+        parameters = count_parameters(start.run.config.model)
     run = start.run
-    parameters = count_parameters(run.config.model)
     show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
     should_stop = options.should_stop or (lambda: False)
-    for event in loop.train(run, start.corpus, start.params, options.resume, should_stop, start.seconds):
+    steps = loop.train(run, start.corpus, start.params, options.resume, should_stop, start.seconds)
+    for event in each_within(ready_jax, steps):
         show(event)
     return load(run.path)
-
-
-def _set_up_jax() -> None:
-    """As runtime/setup.py does; what this needs is not worth the wait for `--help`."""
-    from charlstm.runtime.setup import set_up_jax
-
-    set_up_jax()
