@@ -5,6 +5,7 @@ step, so a crash, a full disk or a signal leaves the old file or none, never hal
 """
 
 import atexit
+import errno
 import os
 import shutil
 import tempfile
@@ -19,26 +20,27 @@ import platformdirs
 from charlstm.errors import StorageError
 
 
-def cache_folder(*parts: str) -> Path:
+def cache_folder(*parts: str, room: int = 0) -> Path:
     """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700.
 
-    Caches are a convenience: where a user has none, or may not write to it, the folder is one of this process, and
-    gone at its end.
+    Caches are a convenience: where a user has none, may not write to it or has no `room` for so many bytes, the folder
+    is one of this process, and gone at its end.
 
     Raises:
         StorageError: not even temporary files can be written.
     """
     with suppress(OSError, RuntimeError, KeyError):  # the latter two if nobody knows where the user is at home
         root = os.environ.get("CHARLSTM_CACHE_DIR") or platformdirs.user_cache_dir("charlstm", appauthor=False)
-        if not root.startswith("~"):
-            return _made(Path(root).joinpath(*parts))
+        return _made(Path(root).expanduser().joinpath(*parts), room)
     with storage_errors("temporary files"):
         return _made(_temporary_root().joinpath(*parts))
 
 
-def _made(folder: Path) -> Path:
+def _made(folder: Path, room: int = 0) -> Path:
     """The folder, after something was written there: its mode tells nothing of root's rights, nor of a full disk."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < room:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         file.write(bytes(4096))
     return folder

@@ -93,8 +93,10 @@ def set_up_jax() -> Path | None:
         import jax
     except ValueError as error:  # it reads its variables while it is imported
         raise _environment_error(error) from error
-    if _told("jax_random_seed_offset"):  # there is no other way to be rid of it
-        raise ConfigError("JAX_RANDOM_SEED_OFFSET changes what every seed stands for", "unset this variable")
+    if offset := _told("jax_random_seed_offset"):  # there is no other way to be rid of it
+        raise ConfigError(
+            f"JAX_RANDOM_SEED_OFFSET is {offset}, which changes what every seed stands for", "unset this variable"
+        )
     if _is_in_use():
         return None
     _require_flags()
