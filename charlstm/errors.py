@@ -7,7 +7,8 @@
     ├── VocabularyError      a character is not among those that the model knows
     ├── RunError             a run or weights file is missing, damaged or of another format
     ├── TrainingError        the numbers went wrong: the loss is not finite
-    └── StorageError         the disk is full, or writing is not permitted
+    ├── StorageError         the disk is full, or writing is not permitted
+    └── MemoryLimitError     something needs more memory than there is
 
 Each is raised where the fact is known. A sentence names settings by `setting("unit", "byte")`, and whoever shows it
 words them: as Python arguments, `unit="byte"`, or, on the command line, as flags. Anything else is a bug and keeps its
@@ -91,3 +92,7 @@ class TrainingError(CharLSTMError):
 
 class StorageError(CharLSTMError):
     """Something could not be written."""
+
+
+class MemoryLimitError(CharLSTMError):
+    """Something needs more memory than there is."""

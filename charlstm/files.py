@@ -4,13 +4,16 @@ Every write goes to a temporary neighbour, is flushed to the disk and then takes
 step, so a crash, a full disk or a signal leaves the old file or none, never half of the new one.
 """
 
+import atexit
 import errno
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,15 +22,29 @@ import platformdirs
 from charlstm.errors import StorageError
 
 
-def cache_folder(*parts: str) -> Path:
-    """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700."""
-    root = os.environ.get("CHARLSTM_CACHE_DIR") or platformdirs.user_cache_dir("charlstm", appauthor=False)
-    folder = Path(root).joinpath(*parts)
-    try:
-        with storage_errors(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except StorageError as error:
-        raise StorageError(error.message, "set CHARLSTM_CACHE_DIR to a folder that you may write to") from error
+def cache_folder(*parts: str, room: int = 0) -> Path:
+    """A folder below `$CHARLSTM_CACHE_DIR`, or below the user's own cache folder; made on demand, mode 0700.
+
+    Caches are a convenience: where a user has none, may not write to it or has no `room` for so many bytes, the folder
+    is one of this process, and gone at its end.
+
+    Raises:
+        StorageError: not even temporary files can be written.
+    """
+    with suppress(OSError, RuntimeError, KeyError):  # the latter two if nobody knows where the user is at home
+        root = os.environ.get("CHARLSTM_CACHE_DIR") or platformdirs.user_cache_dir("charlstm", appauthor=False)
+        return _made(Path(root).expanduser().joinpath(*parts), room)
+    with storage_errors("temporary files"):
+        return _made(_temporary_root().joinpath(*parts))
+
+
+def _made(folder: Path, room: int = 0) -> Path:
+    """The folder, after something was written there: its mode tells nothing of root's rights, nor of a full disk."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < room:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(bytes(4096))
     return folder
 
 
@@ -37,6 +54,13 @@ def user_path(path: Path | str) -> Path:
         return Path(os.path.expanduser(path))  # noqa: PTH111 - Path drops what tells ./~ from ~, and raises
     except ValueError:  # a NUL in the user's name
         return Path(path)
+
+
+@cache
+def _temporary_root() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="charlstm-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def files_below(folder: Path, left_out: Callable[[str], bool]) -> list[Path]:

@@ -5,11 +5,12 @@ by the first call, not by importing this.
 """
 
 import codecs
-from collections.abc import Iterator
-from contextlib import closing
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
@@ -21,6 +22,22 @@ from charlstm.score import Evaluation
 if TYPE_CHECKING:
     from charlstm.runs.weights import Weights
     from charlstm.text.vocabulary import Vocabulary
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _with_jax(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function with JAX as runtime/setup.py has it; what that needs is not worth the wait for `--help`."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **named: P.kwargs) -> T:
+        from charlstm.runtime.setup import ready_jax
+
+        with ready_jax():
+            return function(*args, **named)
+
+    return run
 
 
 class LanguageModel:
@@ -66,9 +83,9 @@ class LanguageModel:
         """
         return self._stream(options)
 
+    @_with_jax
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
-        _set_up_jax()
         import secrets
 
         from charlstm.sampling.filters import Filters
@@ -89,6 +106,7 @@ class LanguageModel:
         self.vocabulary.encode(symbols)  # names unknown characters before anything is sampled
         return symbols
 
+    @_with_jax
     def next_characters(self, prompt: str = "", top: int = 10) -> list[tuple[str, float]]:
         """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
 
@@ -97,12 +115,12 @@ class LanguageModel:
         Raises:
             VocabularyError: the prompt has unknown characters.
         """
-        _set_up_jax()
         from charlstm.sampling.generation import next_symbols
 
         return next_symbols(self.weights, self._symbols(prompt), top)
 
     @method_takes(EvaluateOptions)
+    @_with_jax
     def evaluate(self, options: EvaluateOptions) -> Evaluation:
         """Score texts or, if none are named, the validation part of the text that the model was trained on.
 
@@ -112,7 +130,6 @@ class LanguageModel:
             RunError: the model's own text has changed since.
             VocabularyError: a text has unknown characters, and they are not to be skipped.
         """
-        _set_up_jax()
         from charlstm.evaluation.report import evaluate
 
         return evaluate(self.weights, options)
@@ -128,6 +145,7 @@ class LanguageModel:
         save_weights(user_path(path), self.weights)
 
 
+@_with_jax
 def load(path: Path | str | None = None) -> LanguageModel:
     """The best model of a run, or the one in a weights file, or in standard input as "-".
 
@@ -136,7 +154,6 @@ def load(path: Path | str | None = None) -> LanguageModel:
     Raises:
         RunError: it is missing, damaged or of another format.
     """
-    _set_up_jax()
     from charlstm.runs.folder import WEIGHTS, newest_run
     from charlstm.runs.weights import load_weights
 
@@ -160,10 +177,7 @@ def train(options: TrainOptions) -> LanguageModel:
         TrainingError: the loss is not finite, again and again.
         StorageError: the run cannot be written; what was saved before is whole.
     """
-    _set_up_jax()
-    from charlstm.model.parameters import count_parameters
-    from charlstm.training import loop
-    from charlstm.training.start import starting
+    from charlstm.runtime.setup import each_within, ready_jax
 
     def show(event: Event) -> None:
         if options.on_event:
@@ -173,20 +187,19 @@ def train(options: TrainOptions) -> LanguageModel:
         return False
 
     should_stop, should_save = options.should_stop or never, options.should_save or never
-    with starting(options, show) as start:
-        run = start.run
-        parameters = count_parameters(run.config.model)
-        events = loop.train(run, start.corpus, start.params, options.resume, should_stop, should_save, start.seconds)
-        with closing(events):  # if `show` fails, what was trained is saved
-            first = next(events)  # a run that cannot go on is refused before it is said to have started
-            show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
-            for event in chain([first], events):
-                show(event)
+    with ExitStack() as stack:
+        with ready_jax():
+            from charlstm.model.parameters import count_parameters
+            from charlstm.training import loop
+            from charlstm.training.start import starting
+
+            start = stack.enter_context(starting(options, show))
+            run, parameters = start.run, count_parameters(start.run.config.model)
+        training = loop.train(run, start.corpus, start.params, options.resume, should_stop, should_save, start.seconds)
+        stack.enter_context(closing(training))  # if `show` fails, what was trained is saved
+        events = each_within(ready_jax, training)
+        first = next(events)  # a run that cannot go on is refused before it is said to have started
+        show(Started(run=run.path, config=run.config, parameters=parameters, notes=start.notes))
+        for event in chain([first], events):
+            show(event)
     return load(run.path)
-
-
-def _set_up_jax() -> None:
-    """As runtime/setup.py does; what this needs is not worth the wait for `--help`."""
-    from charlstm.runtime.setup import set_up_jax
-
-    set_up_jax()

@@ -3,9 +3,13 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from charlstm.errors import StorageError
@@ -127,3 +131,46 @@ def test_a_home_folder_that_is_not_known_stays_as_it_is_written(tmp_path, monkey
     assert user_path("~") == tmp_path and user_path(Path("~/a")) == user_path("~/a") == tmp_path / "a"
     for path in ("~nobody-of-that-name/a", "a/~", "./~", "~\0", "", "-"):
         assert user_path(path) == Path(path)
+
+
+HOME_PROGRAM = "from charlstm.files import cache_folder; print(cache_folder('ids'))"
+
+
+def test_an_unknown_user_without_a_home_gets_a_folder_that_ends_with_the_process():
+    if not shutil.which("unshare"):
+        pytest.skip("no other user to be had")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    as_nobody = ["unshare", "-U", "--map-user=54321", sys.executable, "-c", HOME_PROGRAM]
+    process = subprocess.run(as_nobody, env=environment, capture_output=True, text=True, check=False)
+    if "unshare" in process.stderr:
+        pytest.skip("no other user to be had")
+    assert process.returncode == 0, process.stderr
+    folder = Path(process.stdout.strip())
+    assert folder.name == "ids" and not folder.parent.exists()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, PermissionError])
+def test_without_a_folder_of_the_user_there_is_a_temporary_one(monkeypatch, error):
+    def refuse(*_: object, **__: object) -> str:
+        raise error("no home")
+
+    monkeypatch.delenv("CHARLSTM_CACHE_DIR")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", refuse)
+    folder = cache_folder("ids")
+    write_text(folder / "file", "text")
+    assert cache_folder("ids") == folder and Path(tempfile.gettempdir()) in folder.parents
+
+
+@pytest.mark.parametrize("home", ["~no.such.user/cache", "file", "file/below"])
+def test_a_cache_that_is_no_folder_is_left_alone(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "file", "mine")
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", home)
+    assert cache_folder("ids").is_dir()
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_cache_without_room_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(tmp_path))
+    assert cache_folder("ids", room=10**6).parent == tmp_path
+    assert cache_folder("ids", room=10**18).parent != tmp_path

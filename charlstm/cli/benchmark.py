@@ -16,15 +16,20 @@ def benchmark(
     """Measure the speed of training and sampling on this machine, and what `train` would choose."""
     if not 0 < seconds <= 86_400:
         raise ConfigError(f"--seconds is {seconds:g}, but must be above 0, up to 86400")
-    from charlstm.runtime.processor import processor
-    from charlstm.runtime.setup import set_up_jax, versions
+    from charlstm.runtime.setup import ready_jax
 
-    set_up_jax()
+    with ready_jax():
+        _measure(seconds)
+
+
+def _measure(seconds: float) -> None:
     import jax
 
     from charlstm import benchmark
     from charlstm.display import console, tables
     from charlstm.display.bars import Bars
+    from charlstm.runtime.processor import processor
+    from charlstm.runtime.setup import versions
     from charlstm.training.plan import resolve
 
     devices = jax.local_device_count()

@@ -25,6 +25,7 @@ from charlstm.model.loss import cross_entropy
 from charlstm.model.network import zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
+from charlstm.runtime.memory import MAX_LOGITS
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
 from charlstm.score import Score
 from charlstm.text.batches import masked_pairs
@@ -33,6 +34,7 @@ WARM_UP = 512
 _WINDOW = 64
 _DISPATCH = 8  # windows to a dispatch
 _MAX_STREAMS = 256
+_BLOCK = _DISPATCH * _WINDOW  # characters of a stream in a dispatch, whose nats are added up
 
 OnScored = Callable[[int], None]  # told now and then how many characters are scored
 
@@ -47,14 +49,18 @@ class Layout:
     pairs: int
     streams: int
     warm_up: int
+    window_length: int = _WINDOW
 
     @classmethod
-    def of(cls, pairs: int, streams: int | None, warm_up: int = WARM_UP) -> "Layout":
-        """For `streams` streams; by default as many as make warm-ups at most a quarter of the work."""
+    def of(cls, pairs: int, streams: int | None, warm_up: int = WARM_UP, rows: int = 1) -> "Layout":
+        """For `streams` streams; by default as many as make warm-ups at most a quarter of the work.
+
+        Memory does not grow with the `rows` of the head: where they are many, streams are fewer and windows shorter.
+        """
         if streams is None:
-            streams = max(1, min(_MAX_STREAMS, pairs // (4 * warm_up)))
+            streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, pairs // (4 * warm_up)))
             streams -= streams % 8 if streams > 8 else 0  # a number that devices can share
-        return cls(pairs, streams, warm_up if streams > 1 else 0)
+        return cls(pairs, streams, warm_up if streams > 1 else 0, _fitting(_WINDOW, streams, rows))
 
     @property
     def length(self) -> int:
@@ -63,10 +69,17 @@ class Layout:
 
     def window(self, ids: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, targets and mask (1 where a character is scored) of a window, `[T, S]` each."""
-        time = number * _WINDOW + np.arange(_WINDOW)[:, None]
+        time = number * self.window_length + np.arange(self.window_length)[:, None]
         first = np.arange(self.streams) * (self.length - self.warm_up)
         mask = (time < self.length) & (time >= np.where(first > 0, self.warm_up, 0))
         return masked_pairs(ids, first + time, mask)
+
+
+def _fitting(window: int, streams: int, rows: int) -> int:
+    """`window` if its logits fit, or else the largest power of two that does."""
+    if window * streams * rows <= MAX_LOGITS:
+        return window
+    return 1 << max(1, MAX_LOGITS // (streams * rows)).bit_length() - 1
 
 
 @lru_cache(maxsize=4)
@@ -142,10 +155,11 @@ def score_text(
     Sums of at most 512 characters are added in double precision on the host, so that nothing drifts however long the
     text is.
     """
-    layout = Layout.of(len(ids) - 1, streams)
+    layout = Layout.of(len(ids) - 1, streams, rows=weights.model.rows)
     scorer = _Scorer(weights, layout.streams, on_scored)
-    for start in range(0, -(-layout.length // _WINDOW), _DISPATCH):
-        cut = [layout.window(ids, start + k) for k in range(_DISPATCH)]
+    at_once = _BLOCK // layout.window_length
+    for start in range(0, -(-layout.length // layout.window_length), at_once):
+        cut = [layout.window(ids, start + k) for k in range(at_once)]
         inputs, targets, mask = (np.stack(parts) for parts in zip(*cut, strict=True))
         scorer.add(inputs, targets, mask)
     return scorer.score()
@@ -155,11 +169,13 @@ def score_windows(
     weights: Weights, ids: np.ndarray, length: int, on_scored: OnScored = lambda characters: None
 ) -> Score:
     """Score `ids` as models without a lasting state are scored: in windows of `length`, each from a zero state."""
-    pairs = len(ids) - 1
-    streams = max(1, min(_MAX_STREAMS, 2**15 // length, -(-pairs // length)))
+    pairs, rows = len(ids) - 1, weights.model.rows
+    streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, 2**15 // length, -(-pairs // length)))
+    piece = _fitting(length, streams, rows)
+    time = np.arange(-(-length // piece) * piece).reshape(-1, piece, 1)
     scorer = _Scorer(weights, streams, on_scored)
     for first in range(0, pairs, streams * length):
-        positions = first + np.arange(streams) * length + np.arange(length)[:, None]
-        inputs, targets, mask = masked_pairs(ids, positions, np.ones_like(positions, bool))
-        scorer.add(inputs[None], targets[None], mask[None], reset_state=True)
+        positions = first + np.arange(streams) * length + time
+        inputs, targets, mask = masked_pairs(ids, positions, np.broadcast_to(time < length, positions.shape))
+        scorer.add(inputs, targets, mask, reset_state=True)
     return scorer.score()

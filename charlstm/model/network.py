@@ -82,19 +82,25 @@ class CharLSTM(nnx.Module):
         return matmul(self.embedding[...], layer.input_kernel[...], jnp.float32) + layer.bias[...][None]
 
     def step(
-        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "R G"]
+        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "R G"] | None
     ) -> tuple[Float[Array, "B V"], States]:
         """`__call__` for a single time step, as in the textbook; for sampling.
 
-        The logits are of all symbols. Products are in the precision of the kernels.
+        The logits are of all symbols. Products are in the precision of the kernels. Where `gate_table` would be too
+        large it is None.
         """
         new_states = []
-        gate_inputs, total = gate_table[jnp.minimum(ids, len(gate_table) - 1)], jnp.zeros_like(states[0].hidden)
+        embedding = self.embedding[...]
+        ids = jnp.minimum(ids, len(embedding) - 1)
+        inputs, total = embedding[ids], jnp.zeros_like(states[0].hidden)
         for index, layer in enumerate(self.layers):
-            if index > 0:
-                gate_inputs = step_matmul(new_states[-1].hidden, layer.input_kernel[...]) + layer.bias[...][None]
+            if index == 0 and gate_table is not None:
+                gate_inputs = gate_table[ids]
+            else:
+                gate_inputs = step_matmul(inputs, layer.input_kernel[...]) + layer.bias[...][None]
             new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
-            total = total + new_states[-1].hidden
+            inputs = new_states[-1].hidden
+            total = total + inputs
         logits = step_matmul(total, self.head_kernel[...]) + self.head_bias[...][None]
         if self.rare:  # each of them is as likely as any other
             each = jnp.repeat(logits[:, -1:] - math.log(self.rare), self.rare, axis=1)

@@ -1,6 +1,8 @@
 """The machine, and JAX on it. In reading order:
 
 processor    cores, quota of a container, name; needs no JAX
+memory       how much of it there is, and one sentence where it is not enough
+compiled     compiled programs, kept between runs
 setup        JAX's settings, in one place
 mesh         devices, and where arrays live on them
 """

@@ -3,14 +3,27 @@
 import math
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from charlstm.errors import ConfigError
+
+MAX_DEVICES = 1024  # of a CPU; each costs threads, and JAX sets no limit
+
 
 def cores() -> int:
-    """The processor cores that this process may use: of its affinity, within the quota of its container."""
-    asked = os.environ.get("CHARLSTM_CPU_DEVICES", "")
-    if asked.isdecimal() and int(asked) > 0:
+    """The processor cores that this process may use: of its affinity, within the quota of its container.
+
+    Raises:
+        ConfigError: `CHARLSTM_CPU_DEVICES` is no number of cores.
+    """
+    if asked := os.environ.get("CHARLSTM_CPU_DEVICES"):
+        if not asked.isdecimal() or not 1 <= int(asked) <= MAX_DEVICES:
+            raise ConfigError(
+                f"CHARLSTM_CPU_DEVICES is {asked!r}, but must be a number of cores from 1 to {MAX_DEVICES}",
+                "unset this variable to use all cores",
+            )
         return int(asked)
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
@@ -24,7 +37,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     is also limited by those above it. `root` holds `proc` and `sys`.
     """
     quotas: list[float] = []
-    for version_1, folder in _cpu_groups(root):
+    for version_1, folder in control_groups("cpu", root):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if version_1:
                 quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
@@ -35,8 +48,11 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     return min(quotas, default=None)
 
 
-def _cpu_groups(root: Path) -> list[tuple[bool, Path]]:
-    """Every folder that may hold a limit: that of the group of this process and those above it, up to its mount."""
+def control_groups(controller: str, root: Path = Path("/")) -> Sequence[tuple[bool, Path]]:
+    """Every folder that may hold a limit of `controller`, and whether it is of version 1 of control groups.
+
+    They are that of the group of this process and those above it, up to its mount.
+    """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -44,14 +60,14 @@ def _cpu_groups(root: Path) -> list[tuple[bool, Path]]:
     folders: list[tuple[bool, Path]] = []
     for line in lines:  # 0::/group of version 2, or 4:cpu,cpuacct:/group of version 1
         _, controllers, group = line.split(":", 2)
-        version_1 = "cpu" in controllers.split(",")
+        version_1 = controller in controllers.split(",")
         if version_1 or not controllers:
             mount = root / "sys/fs/cgroup" / (controllers if version_1 else "")
             parts = [part for part in group.split("/") if part not in ("", "..")]
             # In a container the mount may be the group itself, so that the path leads nowhere and its end is the mount.
             folders += [(version_1, mount.joinpath(*parts[:depth])) for depth in range(len(parts), -1, -1)]
             if version_1:
-                folders += [(True, root / "sys/fs/cgroup/cpu")]
+                folders += [(True, root / "sys/fs/cgroup" / controller)]
     return folders
 
 

@@ -1,31 +1,105 @@
 """How JAX is set up, in one place: cores as devices, compiled programs kept between runs, memory kept between steps.
 
-Nothing here overrides what the user has set: JAX's own environment variables win, and a JAX that is in use already is
-left as it is. `CHARLSTM_CACHE_DIR` moves the caches, `JAX_ENABLE_COMPILATION_CACHE=0` switches the one for compiled
-programs off, `CHARLSTM_CPU_DEVICES=n` uses n cores.
+What JAX's environment variables say of devices, memory and caches is done as they say, or refused in a sentence. What
+decides results (types, random numbers) or would stop a program that is sound (checks for debugging) is this program's
+own, whatever they or the program that calls say: a run goes on bit for bit in any shell. It is so within `ready_jax`
+only, for the caller's programs are the caller's.
+
+`CHARLSTM_CACHE_DIR` moves the caches, `JAX_ENABLE_COMPILATION_CACHE=0` switches the one for compiled programs off,
+`CHARLSTM_CPU_DEVICES=n` uses n cores.
 """
 
 import os
 import platform
+import re
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from charlstm import __version__
-from charlstm.errors import StorageError
-from charlstm.files import cache_folder
-from charlstm.runtime.processor import cores, processor_key
+from charlstm.errors import ConfigError, StorageError
+from charlstm.runtime.compiled import compiled_folder, healed
+from charlstm.runtime.memory import memory_errors
+from charlstm.runtime.processor import MAX_DEVICES, cores
+
+T = TypeVar("T")
+
+
+@contextmanager
+def ready_jax() -> Iterator[None]:
+    """JAX as this program needs it, set up if it is not; as a decorator or in a `with` statement.
+
+    Raises:
+        ConfigError: the environment asks JAX for what it cannot do.
+        MemoryLimitError: memory ran out.
+    """
+    folder = set_up_jax()
+    with ExitStack() as stack:
+        for setting in _own_settings():
+            stack.enter_context(setting)
+        stack.enter_context(healed(folder))
+        stack.enter_context(memory_errors())
+        yield
+
+
+def each_within(context: Callable[[], AbstractContextManager[Any]], items: Iterator[T]) -> Iterator[T]:
+    """`items`, each made within a new `context()`, which ends before the caller has the item."""
+    while True:
+        with context():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
+
+
+def _own_settings() -> list[AbstractContextManager[Any]]:
+    import jax
+
+    return [
+        jax.enable_x64(False),  # parameters and states are float32, seeds and steps 32 bits
+        jax.default_prng_impl("threefry2x32"),  # another one draws other parameters, masks and samples
+        jax.threefry_partitionable(True),
+        jax.default_matmul_precision(None),
+        jax.numpy_dtype_promotion("standard"),  # Optax multiplies across types
+        jax.numpy_rank_promotion("allow"),
+        jax.legacy_prng_key("allow"),
+        jax.transfer_guard("allow"),  # ids go to the device, losses come back
+        jax.disable_jit(False),  # some minutes a step, and what is donated would be used again
+        jax.debug_nans(False),  # a diverging loss has a sentence of its own ...
+        jax.debug_infs(False),  # ... and a filtered logit is infinite
+        jax.debug_key_reuse(False),
+        jax.check_tracer_leaks(False),
+        jax.no_tracing(False),
+        jax.no_execution(False),
+    ]
 
 
 @cache  # once is enough, and a second call could change nothing
-def set_up_jax() -> None:
-    """Configure JAX, unless the program that calls has used it already."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's log lines are not for users
-    import jax
+def set_up_jax() -> Path | None:
+    """Configure JAX and make its devices, unless the program that calls has used it already.
 
+    Returns the folder of compiled programs if it is this program's.
+
+    Raises:
+        ConfigError: the environment asks JAX for what it cannot do.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's log lines are not for users
+    try:
+        import jax
+    except ValueError as error:  # it reads its variables while it is imported
+        raise _environment_error(error) from error
+    if offset := _told("jax_random_seed_offset"):  # there is no other way to be rid of it
+        raise ConfigError(
+            f"JAX_RANDOM_SEED_OFFSET is {offset}, which changes what every seed stands for", "unset this variable"
+        )
     if _is_in_use():
-        return
+        return None
+    _require_flags()
     _keep_freed_memory()
 
     def prefer(name: str, value: object) -> None:
@@ -37,10 +111,53 @@ def set_up_jax() -> None:
     # Small programs count too: with the default threshold of a second the start took 2.5 s instead of 1.1 s.
     prefer("jax_persistent_cache_min_compile_time_secs", 0.0)
     prefer("jax_persistent_cache_min_entry_size_bytes", 0)
-    if _told("jax_compilation_cache_dir") is not None:  # the caller's own
+    folder = None
+    if _told("jax_compilation_cache_dir") is None:  # not the caller's own
+        with suppress(StorageError):  # without a cache everything works, only the start is slower
+            folder = compiled_folder(jax.__version__)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            # It is bounded and healed here: JAX's bound needs another package, and its checks end the program.
+            jax.config.update("jax_compilation_cache_max_size", -1)
+            jax.config.update("jax_compilation_cache_check_contents", False)
+            jax.config.update("jax_raise_persistent_cache_errors", False)
+    try:
+        if _told("jax_num_cpu_devices") not in (-1, *range(1, MAX_DEVICES + 1)):  # -1: not set
+            raise ValueError(f"jax_num_cpu_devices must be from 1 to {MAX_DEVICES}")
+        jax.local_devices()
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _environment_error(error) from error
+    return folder
+
+
+def _require_flags() -> None:
+    """Let another process read `XLA_FLAGS` first: at one that it does not know, XLA ends the process without a word.
+
+    Raises:
+        ConfigError: it did.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if not flags or not sys.executable:
         return
-    with suppress(StorageError):  # without a cache everything works, only the start is slower
-        prefer("jax_compilation_cache_dir", str(cache_folder("xla", f"{jax.__version__}-{processor_key()}")))
+    if any(int(count) > MAX_DEVICES for count in re.findall(r"device_count=(\d+)", flags)):
+        raise ConfigError(f"XLA_FLAGS={flags} asks for more than {MAX_DEVICES} devices", "unset this variable")
+    program = "import jaxlib.xla_client; jaxlib.xla_client.make_cpu_client()"
+    probe = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines() or [""]
+        reason = next((line.split("] ", 1)[-1] for line in lines if re.match(r"[EF]\d{4} ", line)), lines[-1])
+        raise ConfigError(f"XLA cannot work with XLA_FLAGS={flags}: {reason}", "unset this variable")
+
+
+def _environment_error(error: Exception) -> ConfigError:
+    """What JAX does not take: the variables that it speaks of or, where it names none, all that are there."""
+    reason = str(error).strip().split("\n")[0]
+    names = [name for name in sorted(os.environ) if name.startswith(("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES"))]
+    names = [name for name in names if name in reason or name.lower() in reason] or names
+    what = " and ".join(f"{name}={os.environ[name]}" for name in names) or "this machine"
+    return ConfigError(
+        f"JAX cannot work with {what}{reason and f': {reason}'}",
+        f"unset {'these variables' if len(names) > 1 else 'this variable'}",
+    )
 
 
 def _is_in_use() -> bool:

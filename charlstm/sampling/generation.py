@@ -21,10 +21,13 @@ from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, replicate, shard_streams
+from charlstm.runtime.setup import each_within, ready_jax
 from charlstm.sampling.filters import Filters, sample_ids
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
-_PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few lengths have to be compiled
+_PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few lengths have to be compiled ...
+_PROMPT_PIECE = 2**16  # ... and long ones are read in pieces of this
+_MAX_TABLE = 2**26  # numbers of the gate table: 256 MiB
 
 
 def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Array, "C S"]:
@@ -50,7 +53,7 @@ def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh):
         out_specs=(by_streams, by_streams, P(None, STREAMS)),
         check_vma=False,
     )
-    def chunk(params, table: Array, states: States, logits: Array, key: Array, first: Array):
+    def chunk(params, table: Array | None, states: States, logits: Array, key: Array, first: Array):
         network = nnx.merge(definition, params)
         # Each stream has its own randomness: what is sampled does not depend on how many others there are.
         keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
@@ -71,30 +74,48 @@ def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh):
 
 @lru_cache(maxsize=8)
 def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, ids [N], count) -> (gate table, states, logits)` after the first `count` ids."""
+    """Compile-ready `read(params, ids [N], count, start) -> (gate table, states, logits)` after the first `count` ids.
+
+    It goes on from the states and logits `start`, or from zeros. The gate table is None if it were too large.
+    """
     definition, _ = abstract_model(model)
+    has_table = model.rows * 4 * model.hidden_size <= _MAX_TABLE
 
     @jax.jit
-    def read(params, ids: Array, count: Array):
+    def read(params, ids: Array, count: Array, start: tuple[States, Array] | None):
         network = nnx.merge(definition, params)
-        table = network.gate_table()
+        table = network.gate_table() if has_table else None
 
         def step(place, carry):
             states, _ = carry
             logits, states = network.step(ids[place][None], states, table)
             return states, logits
 
-        start = zero_states(model, 1), jnp.zeros((1, model.vocabulary_size))
+        start = start or (zero_states(model, 1), jnp.zeros((1, model.vocabulary_size)))
         return table, *jax.lax.fori_loop(0, count, step, start)
 
     return read
 
 
-def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray) -> tuple[Array, States, Float[Array, "1 V"]]:
-    """The gate table, and the states and logits after the prompt `ids` `[N]`; uniform logits after an empty one."""
-    padded = np.zeros(-(-max(1, len(ids)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
-    padded[: len(ids)] = ids
-    return _make_reader(model.for_inference())(params, padded, len(ids))
+def read_prompt(
+    model: ModelConfig, params: nnx.State, ids: np.ndarray
+) -> tuple[Array | None, States, Float[Array, "1 V"]]:
+    """The gate table, and the states and logits after the prompt `ids` `[N]`; uniform logits after an empty one.
+
+    Where the table would be too large, it is None.
+    """
+    read = _make_reader(model.for_inference())
+
+    def after(first: int, start: tuple[States, Array] | None):
+        piece = ids[first : first + _PROMPT_PIECE]
+        padded = np.zeros(-(-max(1, len(piece)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
+        padded[: len(piece)] = piece
+        return read(params, padded, len(piece), start)
+
+    table, states, logits = after(0, None)
+    for first in range(_PROMPT_PIECE, len(ids), _PROMPT_PIECE):
+        _, states, logits = after(first, (states, logits))
+    return table, states, logits
 
 
 def generate_ids(
@@ -112,6 +133,7 @@ def generate_ids(
     The next chunk is being computed while the caller uses this one. Products round their operands to `precision`:
     many streams are faster in bfloat16 where training is; a single one is not.
     """
+    params = jax.device_put(params)  # once, for reading and sampling
     table, *after_prompt = read_prompt(model, params, prompt)
     params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
     mesh = make_mesh(streams)
@@ -137,7 +159,8 @@ def generate(weights: Weights, prompt: str, length: int, filters: Filters, seed:
         VocabularyError: the prompt has unknown characters.
     """
     ids = _prompt_ids(weights, prompt)
-    for sampled in generate_ids(weights.model, weights.params, ids, length, filters, seed):
+    chunks = generate_ids(weights.model, weights.params, ids, length, filters, seed)
+    for sampled in each_within(ready_jax, chunks):  # between the pieces JAX is the caller's
         yield weights.vocabulary.decode(sampled[:, 0])
 
 

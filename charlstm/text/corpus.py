@@ -124,7 +124,7 @@ def open_corpus(
     fingerprint = fingerprint_of(files)
     marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown, keep_mark]
     key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
-    folder = cache_folder("ids")
+    folder = cache_folder("ids", room=2 * sum(path.stat().st_size for path in files))
     _forget_unused(folder)
     if cached := _load(folder, key, fingerprint):
         return cached

@@ -1,7 +1,7 @@
 """The symbols that a model knows, in id order: characters, or the 256 bytes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ CODEPOINTS = 0x110000
 _RARE_SHARE = 0.001
 _MIN_RARE = 256
 UNKNOWN = np.uint32(0xFFFFFFFF)
+_PIECE = 1 << 20  # characters that are looked up at a time, at some ten bytes each
 
 
 def name_of(character: str) -> str:
@@ -27,6 +28,16 @@ def name_of(character: str) -> str:
 def codepoints(text: str) -> np.ndarray:
     """The characters of `text` as an array of uint32 code points."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _pieces(text: str) -> Iterator[np.ndarray]:
+    """The code points of a text of any length, in pieces."""
+    return (codepoints(text[start : start + _PIECE]) for start in range(0, len(text), _PIECE))
+
+
+def _text(points: np.ndarray) -> str:
+    """The inverse of `codepoints`."""
+    return points.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Vocabulary:
     def table(self) -> np.ndarray:
         """The id of every code point, `UNKNOWN` where it has none: uint32 `[0x110000]`."""
         table = np.full(CODEPOINTS, UNKNOWN, np.uint32)
-        table[codepoints(self.symbols)] = np.arange(len(self.symbols), dtype=np.uint32)
+        table[self._points] = np.arange(len(self.symbols), dtype=np.uint32)
         return table
 
     @cached_property
@@ -79,8 +90,11 @@ class Vocabulary:
         """How many bytes each symbol takes in UTF-8 (in the unit "byte": 1), int64 `[V]`."""
         if self.unit == "byte":
             return np.ones(len(self), np.int64)
-        points = codepoints(self.symbols)
-        return 1 + np.searchsorted([0x80, 0x800, 0x10000], points, side="right")
+        return 1 + np.searchsorted([0x80, 0x800, 0x10000], self._points, side="right")
+
+    @cached_property
+    def _points(self) -> np.ndarray:
+        return codepoints(self.symbols)
 
     @property
     def id_type(self) -> type[np.unsignedinteger]:
@@ -93,15 +107,18 @@ class Vocabulary:
         Raises:
             VocabularyError: a character is unknown; all unknown ones are named.
         """
-        ids = self.table[codepoints(text)]
-        if (ids == UNKNOWN).any():
-            unknown = "".join(dict.fromkeys(c for c, i in zip(text, ids, strict=True) if i == UNKNOWN))
-            raise self.unknown_error(unknown)
-        return ids.astype(self.id_type)
+        pieces, unknown = [np.zeros(0, self.id_type)], dict[int, None]()
+        for points in _pieces(text):
+            ids = self.table[points]
+            unknown |= dict.fromkeys(points[ids == UNKNOWN].tolist())
+            pieces.append(ids.astype(self.id_type))
+        if unknown:
+            raise self.unknown_error("".join(map(chr, unknown)))
+        return np.concatenate(pieces)
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of `ids`, the inverse of `encode`."""
-        return codepoints(self.symbols)[np.asarray(ids)].tobytes().decode("utf-32-le", "surrogatepass")
+        return _text(self._points[np.asarray(ids)])
 
     def symbols_of(self, text: str) -> str:
         """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes.
@@ -127,7 +144,7 @@ class Vocabulary:
 
     def keep_known(self, text: str) -> str:
         """`text` without the characters that have no id."""
-        return "".join(c for c, i in zip(text, self.table[codepoints(text)], strict=True) if i != UNKNOWN)
+        return "".join(_text(points[self.table[points] != UNKNOWN]) for points in _pieces(text))
 
     def grow(self, other: "Vocabulary") -> "Vocabulary":
         """This vocabulary with the symbols of `other` that it lacks after its own, so that no id changes.

@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.model.lstm import LSTMState, lstm_scan
 from charlstm.options import Precision, PrecisionOption
+from charlstm.runtime.memory import available_memory
 from charlstm.runtime.mesh import STREAMS, make_mesh
 from charlstm.text.batches import Windows
 from charlstm.training.optimizer import Schedule
@@ -26,10 +27,14 @@ _PIECE_UNITS, _PIECE_STREAMS, _PIECE_STEPS, _PIECE_EFFICIENCY = 384, 16, 16, 0.8
 
 
 class Machine(NamedTuple):
-    """How fast this machine is: the better precision, and its floating point operations per second in large steps."""
+    """What decides sizes: the better precision, its floating point operations per second in large steps, and memory.
+
+    `memory` is in bytes, None if it is not known.
+    """
 
     precision: Precision
     speed: float
+    memory: int | None = None
 
 
 def measure_machine(hidden_size: int | None = None, asked: PrecisionOption = "auto") -> Machine:
@@ -65,7 +70,7 @@ def measure_machine(hidden_size: int | None = None, asked: PrecisionOption = "au
     speeds: dict[Precision, float] = {precision: operations / seconds for precision, seconds in best.items()}
     if asked == "auto" and speeds["bfloat16"] < 1.1 * speeds["float32"]:
         del speeds["bfloat16"]
-    return Machine(*max(speeds.items(), key=lambda item: item[1]))
+    return Machine(*max(speeds.items(), key=lambda item: item[1]), memory=available_memory())
 
 
 def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float, rounds: int = 3) -> float:

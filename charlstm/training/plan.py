@@ -13,7 +13,10 @@ from typing import NamedTuple
 from charlstm.config import ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
 from charlstm.options import DEFAULT_MINUTES, Precision, TrainOptions, parse_schedule
+from charlstm.runtime.memory import MAX_LOGITS, available_memory
 from charlstm.runtime.mesh import MIN_STREAMS
+from charlstm.schema import COUNT
+from charlstm.training.footprint import require_step_memory, step_memory
 from charlstm.training.machine import Machine, measure_machine, training_speed
 
 
@@ -81,10 +84,29 @@ def resolve(
 
     `based_on` is the model whose weights the run starts from: its shape is given. `rare` symbols of the vocabulary are
     not told apart.
+
+    Raises:
+        ConfigError: settings contradict each other or the text.
+        MemoryLimitError: what was asked for needs more memory than there is.
     """
     began = time.perf_counter()
-    choose = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare)
+    choose_up_to = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare)
+
+    def choose(machine: Machine) -> Plan:
+        largest = plan = choose_up_to(machine, _SIZES[-1])
+        for most in reversed(_SIZES):
+            if _fits(plan, machine):
+                break
+            plan = choose_up_to(machine, most)
+        if plan.model == largest.model:
+            return plan
+        return replace(plan, notes=[f"no more than {plan.model.hidden_size} units fit into the memory", *plan.notes])
+
     if machine is None:
+        # Nothing is tried, not even to measure the machine, before it is known that the smallest choice fits.
+        precision = "bfloat16" if options.precision == "auto" else options.precision
+        smallest = choose(Machine(precision, 1.0, available_memory()))
+        require_step_memory(smallest.model, smallest.training)
         machine = measure_machine(options.hidden_size, options.precision)
         measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1)
     plan = choose(machine)
@@ -94,6 +116,8 @@ def resolve(
         measured, plan = plan, choose(machine)
         if _shape(plan) == _shape(measured):
             break
+    if machine.memory is not None:
+        require_step_memory(plan.model, plan.training)
     return replace(plan, seconds=time.perf_counter() - began)
 
 
@@ -113,6 +137,10 @@ def _shape(plan: Plan) -> tuple[int, ...]:
     return plan.model.layers, plan.model.hidden_size, plan.training.batch_size, plan.training.sequence_length
 
 
+def _fits(plan: Plan, machine: Machine) -> bool:
+    return machine.memory is None or step_memory(plan.model, plan.training) <= machine.memory
+
+
 def _choose(
     options: TrainOptions,
     characters: int,
@@ -121,15 +149,16 @@ def _choose(
     based_on: ModelConfig | None,
     rare: int,
     machine: Machine,
+    most_units: int,
 ) -> Plan:
-    """Settings for a machine of known speed."""
+    """Settings for a machine of known speed; of hidden units at most so many, unless they are given."""
     notes: list[str] = []
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
     seconds = 60 * (options.minutes or DEFAULT_MINUTES)
     operations = machine.speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
     outputs = rows(vocabulary_size, rare)
     hidden_size = options.hidden_size or (
-        based_on.hidden_size if based_on else _choose_hidden_size(operations, characters, outputs)
+        based_on.hidden_size if based_on else _choose_hidden_size(operations, characters, outputs, most_units)
     )
     layers = options.layers or (based_on.layers if based_on else 1)
     weights = weights_used(layers, hidden_size, outputs)
@@ -143,12 +172,19 @@ def _choose(
 
     shape = _choose_shape(readable, characters)
     epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
-    batch_size, window = _choose_windows(options, shape, characters - 1, devices, notes)
+    batch_size, window = _choose_windows(options, shape, characters - 1, devices, outputs, notes)
     lengths = parse_schedule(options.schedule)
     steps = lengths[-1][1] if lengths else options.steps
     if steps is None:
         longest = options.epochs or MAX_EPOCHS
         steps = max(1, math.ceil(longest * (characters - 1) / (batch_size * window)))
+        if options.epochs and steps > COUNT.high:
+            most = COUNT.high * batch_size * window / (characters - 1)
+            raise ConfigError(
+                f"{setting('epochs')} is {options.epochs:g}, but must be at most {most:.3g} for this text",
+                f"more are more steps than can be counted; {setting('minutes')} may be any number",
+            )
+        steps = min(steps, int(COUNT.high))
     else:
         epochs = steps * batch_size * window / (characters - 1)
     speed = machine.speed / operations_each(shape)
@@ -172,13 +208,14 @@ def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
     return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
 
 
-def _choose_hidden_size(operations: float, characters: int, outputs: int) -> int:
-    """The most units of one layer for which there is time enough and text enough."""
+def _choose_hidden_size(operations: float, characters: int, outputs: int, most: int) -> int:
+    """The most units of one layer, up to `most`, for which there is time enough and text enough."""
 
     def is_worth(units: int) -> bool:
         gates = 4 * units**2
         readable = operations / (6 * weights_used(1, units, outputs))
-        return readable >= _MIN_READ_PER_WEIGHT * gates and _MAX_WEIGHTS_PER_CHARACTER * characters >= gates
+        is_learned = readable >= _MIN_READ_PER_WEIGHT * gates
+        return units <= most and is_learned and _MAX_WEIGHTS_PER_CHARACTER * characters >= gates
 
     return max(filter(is_worth, _SIZES), default=_SIZES[0])
 
@@ -260,9 +297,12 @@ def _choose_shape(readable: Callable[[BatchShape], float], characters: int) -> B
 
 
 def _choose_windows(
-    options: TrainOptions, shape: BatchShape, pairs: int, devices: int, notes: list[str]
+    options: TrainOptions, shape: BatchShape, pairs: int, devices: int, outputs: int, notes: list[str]
 ) -> tuple[int, int]:
-    """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for)."""
+    """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for).
+
+    What is left open of the two is reduced until the logits of a step are no more than `MAX_LOGITS`.
+    """
     window = options.sequence_length or shape.window
     available = (options.epochs or MAX_EPOCHS) * pairs
 
@@ -285,5 +325,18 @@ def _choose_windows(
     if (batch_size, window) != asked:
         notes.append(
             f"the text is short: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
+        )
+    asked = batch_size, window
+    while batch_size * window * outputs > MAX_LOGITS:
+        fewer = batch_size > 1 and options.batch_size is None
+        if options.sequence_length is None and window > (batch_size if fewer else 1):
+            window = -(-window // 2)
+        elif fewer:
+            batch_size = -(-batch_size // 2)
+        else:
+            break
+    if (batch_size, window) != asked:
+        notes.append(
+            f"the vocabulary is large: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
         )
     return batch_size, window

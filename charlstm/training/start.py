@@ -34,6 +34,7 @@ from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, lasting_names, open_corpus
 from charlstm.text.spool import STDIN, is_read_once
+from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts
 from charlstm.training.plan import MAX_EPOCHS, resolve
 
@@ -97,6 +98,7 @@ def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):
         run = open_run(path)
+        require_step_memory(run.config.model, run.config.training)  # this may be another machine
         on_event(Preparing(what="reading the text"))
         named = options.texts if options.texts != TrainOptions.texts else None
         corpus, sources = reopen(run.config.corpus, run.vocabulary, path, named, _as_events(on_event))

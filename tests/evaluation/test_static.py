@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
+from charlstm.evaluation import static
 from charlstm.evaluation.static import Layout, score_text, score_windows
 from charlstm.model.loss import cross_entropy
 from charlstm.model.network import CharLSTM, zero_states
@@ -87,6 +88,26 @@ def test_windows_each_begin_from_zero(weights, numbers, length):
     score = score_windows(weights, ids, length)
     np.testing.assert_allclose(score.nats, naive(weights, ids, length).sum(), rtol=1e-5)
     assert score.characters == 999
+
+
+@given(st.integers(2, 10**9), st.sampled_from([None, 1, 40]), st.integers(1, 2_000_000))
+def test_the_logits_at_once_are_bounded(pairs, streams, rows):
+    layout = Layout.of(pairs, streams, rows=rows)
+    assert layout.streams * layout.window_length * rows <= static.MAX_LOGITS or layout.window_length == 1
+    assert streams or layout.streams * rows <= static.MAX_LOGITS
+    if rows <= 4096:
+        assert layout == Layout.of(pairs, streams)
+
+
+@pytest.mark.parametrize("most", [10, 40, 1000])
+def test_a_large_vocabulary_is_scored_in_smaller_pieces_to_the_same_score(weights, numbers, monkeypatch, most):
+    ids = numbers.integers(0, 5, 1500).astype(np.uint8)
+    whole = score_text(weights, ids, 1), score_windows(weights, ids, 70)
+    monkeypatch.setattr(static, "MAX_LOGITS", most)
+    pieces = score_text(weights, ids, 1), score_windows(weights, ids, 70)
+    for one, other in zip(whole, pieces, strict=True):
+        assert one.characters == other.characters and one.utf8_bytes == other.utf8_bytes
+        assert one.nats == pytest.approx(other.nats, rel=1e-6)
 
 
 def test_progress_is_told_and_never_runs_backwards(weights, numbers):

@@ -133,6 +133,23 @@ def test_a_prompt_is_read_as_if_character_by_character(params, numbers, length):
     np.testing.assert_allclose(found_states[1].cell, states[1].cell, atol=1e-5)
 
 
+def test_a_long_prompt_is_read_in_pieces_and_without_a_table_of_gates(params, numbers, monkeypatch):
+    ids = numbers.integers(0, 6, 700)
+    table, states, logits = read_prompt(MODEL, params, ids)
+    assert table is not None
+    monkeypatch.setattr(generation, "_PROMPT_PIECE", 256)
+    monkeypatch.setattr(generation, "_MAX_TABLE", 0)
+    generation._make_reader.cache_clear()
+    in_pieces = read_prompt(MODEL, params, ids)
+    text = sampled(params, 200)
+    generation._make_reader.cache_clear()
+    assert in_pieces[0] is None
+    np.testing.assert_allclose(in_pieces[2], logits, atol=1e-5)
+    np.testing.assert_allclose(in_pieces[1][1].cell, states[1].cell, atol=1e-5)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(text, sampled(params, 200))
+
+
 def test_pieces_are_text_of_the_length_asked_for(params, weights_of):
     weights = weights_of(MODEL, VOCABULARY, params)
     text = "".join(generate(weights, "ab", 333, Filters(), seed=0))

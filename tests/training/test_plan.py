@@ -11,6 +11,7 @@ from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import ConfigError
 from charlstm.model.parameters import count_parameters
 from charlstm.options import TrainOptions
+from charlstm.runtime.memory import MAX_LOGITS
 from charlstm.training.machine import Machine, measure_machine
 from charlstm.training.plan import Plan, resolve, weights_used
 
@@ -138,6 +139,51 @@ def test_epochs_are_passes_over_the_text():
     training = planned(TrainOptions(epochs=3)).training
     read = training.steps * training.batch_size * training.sequence_length / 999_999
     assert read == pytest.approx(3, abs=0.01) and training.minutes is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 1e12), ("minutes", 1e12), ("minutes", 1e-9), ("epochs", 1e-9)])
+def test_a_budget_is_kept_or_refused_by_its_own_name(name, value):
+    try:
+        found = planned(TrainOptions(**{name: value}))
+    except ConfigError as error:
+        assert error.message.startswith(f"{name} is {value:g}, but must be at most")
+        most = float(re.search(r"at most (\S+)", error.message)[1])
+        assert planned(TrainOptions(**{name: 0.99 * most})).training.steps < 2**31
+    else:
+        assert found.training.steps >= 1
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "epochs": st.floats(5e-324, 1e12),
+            "batch_size": st.integers(1, 2**20),
+            "sequence_length": st.integers(1, 2**20),
+            "hidden_size": st.integers(1, 2**16),
+            "learning_rate": st.floats(5e-324, 1e12),
+        },
+    ),
+    st.integers(2, 10**13),
+    st.sampled_from([2, 65, 31_000, 1_100_000]),
+)
+def test_an_error_names_what_was_given(given, characters, vocabulary_size):
+    try:
+        resolve(TrainOptions(**given), characters, vocabulary_size, 2, None, MACHINE)
+    except ConfigError as error:
+        assert error.message.split()[0] in given
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 32}, {"sequence_length": 100}])
+@pytest.mark.parametrize("outputs", [65, 8_192, 31_000, 1_100_000])
+def test_the_logits_of_a_step_are_bounded_by_what_is_left_open(options, outputs):
+    found = resolve(TrainOptions(**options), 10**9, outputs, 2, None, MACHINE._replace(speed=1e10))
+    settings = dataclasses.asdict(found.training)
+    logits = settings["batch_size"] * settings["sequence_length"] * outputs
+    assert logits <= max(MAX_LOGITS, *(value * outputs for value in options.values()), 0)
+    assert {name: settings[name] for name in options} == options
+    if outputs != 31_000:  # small steps fit it, large ones do not
+        assert any("vocabulary is large" in note for note in found.notes) == (outputs > 31_000)
 
 
 def test_a_budget_of_steps_has_no_clock():

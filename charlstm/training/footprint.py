@@ -1,0 +1,71 @@
+"""How much memory a training step takes, known before anything is allocated.
+
+The shares below are those of XLA's own plans for one layer and for several, large and small vocabularies, both
+precisions and both optimizers, on jax 0.10 and 0.12: the estimate was 0.74 to 1.10 of them
+(tests/benchmarks/memory.py compares).
+"""
+
+from charlstm.config import ModelConfig, TrainingConfig
+from charlstm.errors import setting
+from charlstm.runtime.memory import require_memory, sharing_devices
+from charlstm.training.steps import MAX_STEPS
+
+_NUMBER = 4  # bytes of a float32
+# Numbers for each position of a window: of each unit of a layer (gates' inputs, slopes, outputs and their derivatives),
+# and of each logit (its exponential, its derivative, the one-hot row of its target).
+_OF_UNIT = {"float32": 14.0, "bfloat16": 10.0}
+_OF_LOGIT = {"float32": 3.0, "bfloat16": 2.5}
+# Copies of the parameters while they are updated; Muon needs more of its kernels, and so do dropped weights.
+_OF_UPDATE, _OF_MUON, _OF_DROPPED = 2.0, 2.7, 0.8
+
+
+def require_step_memory(model: ModelConfig, training: TrainingConfig) -> None:
+    """Refuse a training whose steps cannot fit, before it is tried.
+
+    Raises:
+        MemoryLimitError: it needs more memory than there is.
+    """
+    kernels, others = _parameters(model)
+    shape = f"{training.batch_size} streams of {training.sequence_length} characters"
+    if _window_memory(model, training) > _NUMBER * (kernels + others):
+        hint = f"lower {setting('batch_size')} or {setting('sequence_length')}"
+    elif kernels > others:
+        hint = f"lower {setting('hidden_size')} or {setting('layers')}"
+    else:
+        hint = f"lower {setting('hidden_size')} and {setting('embedding_size')}, or train on {setting('unit', 'byte')}"
+    require_memory(
+        step_memory(model, training),
+        f"training {model.layers} x {model.hidden_size} units under {model.rows:,} characters, in {shape},",
+        hint,
+    )
+
+
+def step_memory(model: ModelConfig, training: TrainingConfig) -> int:
+    """Bytes at the peak of a step, of all devices that take them from the same memory."""
+    kernels, others = _parameters(model)
+    parameters = kernels + others
+    moments = 2 * others + (2 if training.optimizer == "adamw" else 1) * kernels
+    updating = _OF_UPDATE * parameters
+    updating += _OF_MUON * kernels if training.optimizer == "muon" else 0
+    updating += _OF_DROPPED * kernels if model.weight_drop else 0
+    devices = sharing_devices(training.batch_size)
+    windows = _window_memory(model, training)  # they are shared out, and all else is on every device
+    ids = 2 * MAX_STEPS * training.batch_size * training.sequence_length * (4 if model.vocabulary_size > 2**16 else 2)
+    return int(
+        devices * _NUMBER * (parameters + moments)
+        + ids
+        + max(windows + devices * _NUMBER * parameters, devices * _NUMBER * updating)
+    )
+
+
+def _parameters(model: ModelConfig) -> tuple[int, int]:
+    """How many numbers are in the kernels of the gates, and how many elsewhere."""
+    R, E, H = model.rows, model.embedding_size, model.hidden_size
+    return 4 * H * (E + H + (model.layers - 1) * 2 * H), R * E + H * R + R + model.layers * 4 * H
+
+
+def _window_memory(model: ModelConfig, training: TrainingConfig) -> float:
+    """Bytes of what the forward pass keeps for the backward pass, and of what that makes of it."""
+    of_unit = _OF_UNIT[training.precision] + (model.dropout > 0)
+    each = model.layers * model.hidden_size * of_unit + model.rows * _OF_LOGIT[training.precision]
+    return _NUMBER * training.batch_size * training.sequence_length * each
