@@ -1,12 +1,12 @@
 """`charlstm train`."""
 
-import signal
 from typing import Annotated, Any
 
 import typer
 
 from charlstm import events
 from charlstm.cli.options import TEXT_HELP, options_of
+from charlstm.cli.signals import Signals
 from charlstm.language_model import LanguageModel
 from charlstm.language_model import train as train_model
 from charlstm.options import BUNDLED, RESUMED_WITH, TrainOptions, cannot_resume_with
@@ -50,7 +50,7 @@ def train(
         watcher.show(event)
         match event:
             case events.Started():  # until then Ctrl-C has nothing to save, and ends the program at once
-                _note_signals(received, warnings)
+                signals.note()
             case events.Compiling() if Board and watcher.started:
                 board = Board(tensorboard_path(watcher.started.run), event.step)
             case events.Report() if board:
@@ -63,25 +63,17 @@ def train(
             case _:
                 pass
 
-    def should_save() -> bool:
-        is_due = bool(warnings)
-        warnings.clear()
-        return is_due
-
-    received: list[int] = []
-    warnings: list[int] = []
-    with Watcher(as_json, quiet) as watcher:
-        train_model(
-            texts or BUNDLED, **chosen, on_event=show, should_stop=lambda: bool(received), should_save=should_save
-        )
+    with Watcher(as_json, quiet) as watcher, Signals() as signals:
+        told = {"on_event": show, "should_stop": signals.should_stop, "should_save": signals.should_save}
+        train_model(texts or BUNDLED, **chosen, **told)
     if board:
         board.close()
     assert watcher.started and watcher.finished
     run = open_run(watcher.started.run)
     repeat = repeat_command(run.config, watcher.finished.schedule)
     watcher.finish(advise(run.metrics.read(), run.config), repeat)
-    if watcher.finished.reason == "stopped":
-        raise typer.Exit(128 + received[0])
+    if watcher.finished.reason == "stopped" and signals.stopped_by:
+        raise typer.Exit(128 + signals.stopped_by)
 
 
 def _refuse_settings(context: typer.Context) -> None:
@@ -91,24 +83,3 @@ def _refuse_settings(context: typer.Context) -> None:
         source = context.get_parameter_source(name)
         if name not in (*RESUMED_WITH, "tensorboard", "quiet", "as_json") and source and source.name == "COMMANDLINE":
             raise cannot_resume_with(name)
-
-
-def _note_signals(received: list[int], warnings: list[int]) -> None:
-    """From now on the signals that end a program are noted in the first list, and SIGUSR1, by which a queue warns that
-    it will soon end a program, in the second; a second Ctrl-C ends the program at once.
-
-    Those that are ignored, as a hangup under `nohup`, stay so. Windows knows some of them only.
-    """
-
-    def stop(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def warn(number: int, _frame: object) -> None:
-        warnings.append(number)
-
-    handlers = dict.fromkeys(("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"), stop) | {"SIGUSR1": warn}
-    for name, handler in handlers.items():
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handler)
