@@ -1,9 +1,8 @@
 """What training holds in memory: `uv run python tests/benchmarks/memory.py [--megabytes 1 1000]`.
 
-The first table compares the peak of a train step, as XLA plans it for one device, with what must be there at the same
-time: parameters, optimizer, their gradient, and what the forward pass keeps for the backward pass. The second one
-trains on texts of several sizes through the command line: time to read a text for the first time, characters per second
-after that, and the most memory that was not a map of a file. Linux only.
+The first table compares the peak of a train step on all devices, as XLA plans it, with what training/footprint.py
+reckons with. The second one trains on texts of several sizes through the command line: time to read a text for the
+first time, characters per second after that, and the most memory that was not a map of a file. Linux only.
 """
 
 import argparse
@@ -14,20 +13,20 @@ import tempfile
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from speed import SHAPES
 from workers import VOCABULARY, train_settings
 
 from charlstm.runtime.mesh import make_mesh, shard_streams
 from charlstm.runtime.setup import set_up_jax
+from charlstm.training import footprint
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
 MIB = 2**20
 
 
 def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[float, float]:
-    """MiB on one device that a step needs, and that XLA plans."""
+    """MiB on all devices that a step is reckoned to need, and that XLA plans."""
     model, training = train_settings(layers, hidden, batch, window, "bfloat16", "muon", hidden)
     mesh = make_mesh(batch)
     state = shard_state(mesh, initial_state(model, training))
@@ -35,11 +34,7 @@ def step_memory(layers: int, hidden: int, batch: int, window: int) -> tuple[floa
     planned = make_steps(model, training, mesh).lower(state, ids, ids, np.zeros(MAX_STEPS, np.float32), 1).compile()
     plan = planned.memory_analysis()
     peak = plan.argument_size_in_bytes + plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
-    optimizer = sum(leaf.nbytes for leaf in jax.tree.leaves(state.optimizer))
-    # Of each layer: four gates, hidden and cell state, and the hidden state's derivative; and logits, probabilities.
-    numbers = window * batch // mesh.size * (layers * 7 * hidden + 2 * VOCABULARY)
-    return (2 * parameters + optimizer + 4 * numbers) / MIB, peak / MIB
+    return footprint.step_memory(model, training) / MIB, peak * mesh.size / MIB
 
 
 def anonymous_memory(process: subprocess.Popen) -> float:
@@ -81,11 +76,11 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[1, 10, 100])
     options = parser.parse_args()
     set_up_jax()
-    print("| shape | needed, MiB | planned, MiB | ratio |\n| --- | --- | --- | --- |")
+    print("| shape | estimated, MiB | planned, MiB | ratio |\n| --- | --- | --- | --- |")
     for shape in SHAPES:
-        needed, planned = step_memory(*shape)
+        estimate, planned = step_memory(*shape)
         print(
-            f"| {'{}x{}, {}, {}'.format(*shape)} | {needed:,.1f} | {planned:,.1f} | {planned / needed:.2f} |",
+            f"| {'{}x{}, {}, {}'.format(*shape)} | {estimate:,.1f} | {planned:,.1f} | {estimate / planned:.2f} |",
             flush=True,
         )
     print("\n| text | first reading | characters/s | memory |\n| --- | --- | --- | --- |")
