@@ -15,7 +15,6 @@ from jax import Array
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.network import CharLSTM
-from charlstm.runtime.memory import require_memory
 
 
 def abstract_model(config: ModelConfig) -> tuple[nnx.GraphDef[CharLSTM], nnx.State]:
@@ -33,20 +32,6 @@ def initial_parameters(config: ModelConfig, seed: int | Array) -> nnx.State:
 def count_parameters(config: ModelConfig) -> int:
     """How many numbers the model learns."""
     return sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
-
-
-def require_parameter_memory(config: ModelConfig, where: str) -> None:
-    """Refuse a model that cannot be sampled or scored here, before its tensors are read; `where` names the file.
-
-    Raises:
-        MemoryLimitError: it needs more memory than there is.
-    """
-    copies = 3  # as they are read, on the device, and in the form that a program wants
-    require_memory(
-        copies * 4 * count_parameters(config),
-        f"the model in {where}, {config.layers} x {config.hidden_size} units under {config.rows:,} characters,",
-        "use a machine with more memory, or on which less is running",
-    )
 
 
 def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nnx.State:

@@ -9,8 +9,11 @@ from charlstm.config import ModelConfig, RunConfig
 from charlstm.model.parameters import from_tensors, to_tensors
 from charlstm.runs.folder import find_weights, make_header, read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
+from charlstm.runtime.memory import require_memory
 from charlstm.text.spool import seekable
 from charlstm.text.vocabulary import Vocabulary
+
+_COPIES = 3  # as it is read, on the device, and in the form that a program wants
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +45,14 @@ def load_weights(path: Path | str) -> Weights:
 
     Raises:
         RunError: they are missing, of another format, truncated or damaged.
+        MemoryLimitError: they need more memory than there is.
     """
     with seekable(path) as source:
         file = find_weights(source)
+        require_memory(
+            _COPIES * file.stat().st_size, f"the model in {file}",
+            "use a machine with more memory, or on which less is running",
+        )  # fmt: skip
         tensors, header = load_tensors(file)
     config, vocabulary = read_header(header, str(file))
     run = source if file != source else None

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from charlstm.errors import RunError, StorageError
+from charlstm.errors import MemoryLimitError, RunError, StorageError
 from charlstm.evaluation.static import score_text
 from charlstm.model.parameters import initial_parameters, to_tensors
-from charlstm.runs import folder
+from charlstm.runs import folder, weights
 from charlstm.runs.checkpoints import load_checkpoint, save_checkpoint
 from charlstm.runs.folder import WEIGHTS, create_run, free_name, newest_run, open_run, settle, stage_run
 from charlstm.runs.tensors import save_tensors
 from charlstm.runs.texts import reopen
 from charlstm.runs.weights import Weights, load_weights, save_weights
+from charlstm.runtime import memory
 from charlstm.training.loop import train
 from charlstm.training.steps import initial_state
 
@@ -363,6 +364,13 @@ def test_json_of_any_shape_is_refused(run, name, text):
     (run.path / name).write_text(text, "utf-8")
     with pytest.raises(RunError, match=name):
         open_run(run.path)
+
+
+def test_weights_that_cannot_fit_are_refused_before_they_are_read(run, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 3 * run.weights_path.stat().st_size - 1)
+    monkeypatch.setattr(weights, "load_tensors", lambda path: pytest.fail("read"))
+    with pytest.raises(MemoryLimitError, match=r"the model in .*weights\.safetensors needs about"):
+        load_weights(run.path)
 
 
 def test_a_text_where_a_run_belongs_is_named_as_what_it_is(tmp_path):

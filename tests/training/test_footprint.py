@@ -7,7 +7,6 @@ from conftest import training_config
 
 from charlstm.config import ModelConfig
 from charlstm.errors import MemoryLimitError
-from charlstm.model.parameters import require_parameter_memory
 from charlstm.options import TrainOptions
 from charlstm.runtime.mesh import make_mesh
 from charlstm.training import plan
@@ -65,11 +64,6 @@ def test_what_cannot_fit_is_refused_with_the_setting_to_lower(model, changes, fl
     with pytest.raises(MemoryLimitError) as found:
         require_step_memory(model, training_config(**changes))
     assert flag in found.value.hint
-
-
-def test_weights_that_cannot_fit_are_refused():
-    with pytest.raises(MemoryLimitError, match="the model in here"):
-        require_parameter_memory(model_of(2**16, layers=64), "here")
 
 
 def test_a_hidden_size_that_cannot_fit_is_refused_before_the_machine_is_measured(monkeypatch):
