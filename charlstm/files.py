@@ -63,6 +63,11 @@ def _temporary_root() -> Path:
     return root
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether `path` is in a cache folder that ends with this process."""
+    return _temporary_root.cache_info().currsize > 0 and path.is_relative_to(_temporary_root())
+
+
 def files_below(folder: Path, left_out: Callable[[str], bool]) -> list[Path]:
     """The files below `folder`, sorted, without files and whole folders whose name is `left_out`.
 

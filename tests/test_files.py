@@ -13,7 +13,7 @@ import platformdirs
 import pytest
 
 from charlstm.errors import StorageError
-from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, user_path, write_text
+from charlstm.files import atomic_write, cache_folder, files_below, is_temporary, storage_errors, user_path, write_text
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -159,6 +159,7 @@ def test_without_a_folder_of_the_user_there_is_a_temporary_one(monkeypatch, erro
     folder = cache_folder("ids")
     write_text(folder / "file", "text")
     assert cache_folder("ids") == folder and Path(tempfile.gettempdir()) in folder.parents
+    assert is_temporary(folder / "file") and not is_temporary(Path(tempfile.gettempdir()))
 
 
 @pytest.mark.parametrize("home", ["~no.such.user/cache", "file", "file/below"])

@@ -11,9 +11,9 @@ import jax
 from flax import nnx
 
 from charlstm.config import CorpusConfig, RunConfig, TrainingConfig
-from charlstm.errors import ConfigError, setting
+from charlstm.errors import ConfigError, MemoryLimitError, setting
 from charlstm.events import Event, Preparing
-from charlstm.files import storage_errors, user_path
+from charlstm.files import is_temporary, storage_errors, user_path
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
 from charlstm.runs.checkpoints import load_facts
@@ -98,7 +98,7 @@ def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):
         run = open_run(path)
-        require_step_memory(run.config.model, run.config.training)  # this may be another machine
+        _require_memory(run)
         on_event(Preparing(what="reading the text"))
         named = options.texts if options.texts != TrainOptions.texts else None
         corpus, sources = reopen(run.config.corpus, run.vocabulary, path, named, _as_events(on_event))
@@ -107,6 +107,16 @@ def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
         config = replace(run.config, corpus=replace(run.config.corpus, sources=sources))
         training = _prolonged(run, options, len(corpus.split(config.training.validation)[0]))
         yield Start(run.with_config(replace(config, training=training)), corpus, notes=tuple(notes))
+
+
+def _require_memory(run: Run) -> None:
+    """A run may go on on a smaller machine, but not with smaller settings."""
+    try:
+        require_step_memory(run.config.model, run.config.training)
+    except MemoryLimitError as error:
+        raise MemoryLimitError(
+            error.raw_message, "go on on a machine with more memory, or on which less is running"
+        ) from None
 
 
 def _prolonged(run: Run, options: TrainOptions, characters: int) -> TrainingConfig:
@@ -137,6 +147,10 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
             "use the same unit",
         )
     corpus, files = _open_text(texts, options, base, on_event, notes)
+    if any(map(is_temporary, files)):
+        notes.append(
+            "there is no cache folder to keep standard input in: this run cannot be resumed in another session"
+        )
     training, held_out = corpus.split(options.validation)
     if options.validation and not len(held_out):
         notes.append("the text is too short to hold anything out: there will be no validation")
