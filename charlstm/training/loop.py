@@ -71,7 +71,7 @@ def train(
     session = _Session(run, corpus, state, journal)
     del state  # its buffers are donated to the first step
     if not resume:
-        session.save()
+        session.save(is_first=True)
     yield Compiling(step=session.journal.step)
     try:
         yield from session.due(should_save, save_every)  # of a step that was saved before its report was made
@@ -264,7 +264,7 @@ class _Session:
         self._begin_interval()
         return RolledBack(step=left.step, back_to=self.journal.step, learning_rate=rate)
 
-    def save(self) -> None:
+    def save(self, is_first: bool = False) -> None:
         """Save all that resuming needs.
 
         Raises:
@@ -272,7 +272,7 @@ class _Session:
         """
         self.catch_up()
         self.journal.elapsed = self._last_save = self.clock.elapsed()
-        self._saver.save(self._stepper.state, self.journal)
+        self._saver.save(self._stepper.state, self.journal, is_first)
         self._stepper.reset_timer()
 
     def try_to_save(self, best: bool) -> Saved | NotSaved:
