@@ -13,7 +13,8 @@ from charlstm.schema import COUNT, UP_TO_ALL, Bounds, fits, options_in
 Cell = Literal["lstm"]
 T = TypeVar("T")
 
-_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL, "warmup": UP_TO_ALL}
+_TEXT = Bounds(2, 2**62, "2 or above")
+_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL, "warmup": UP_TO_ALL, "characters": _TEXT}
 _BOUNDS = _OWN_BOUNDS | {name: about.bounds for name, about in options_in(TrainOptions).items() if about.bounds}
 
 
@@ -98,6 +99,9 @@ class CorpusConfig:
     encoding: str
     fingerprint: str
     characters: int
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)

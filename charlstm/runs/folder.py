@@ -157,7 +157,8 @@ def settle(path: Path) -> None:
         RunError: a folder of the run is a link: writing would change what is elsewhere.
         StorageError: it cannot be written.
     """
-    for name in (_CHECKPOINTS, _TENSORBOARD, _NEW, _READY, f"{_READY}/{_CHECKPOINTS}"):  # files are replaced, never written through a link
+    # Files are replaced, never written through a link.
+    for name in (_CHECKPOINTS, _TENSORBOARD, _NEW, _READY, f"{_READY}/{_CHECKPOINTS}"):
         if (path / name).is_symlink():
             raise RunError(f"{path / name} is a link, and a run writes in its own folder only", "put a folder there")
     with storage_errors(path):
@@ -166,10 +167,11 @@ def settle(path: Path) -> None:
         for name in (_READY, _NEW):
             _remove(path / name)
         checkpoints = path / _CHECKPOINTS
-        if (checkpoints / _NEXT).exists():  # it is whole, or it would have another name
+        if (checkpoints / _NEXT).is_file():  # it is whole, or it would have another name
             if (checkpoints / _LAST).exists():
                 replace(checkpoints / _LAST, checkpoints / _PREVIOUS)
             replace(checkpoints / _NEXT, checkpoints / _LAST)
+        _remove(checkpoints / _NEXT)
         for folder in (path, checkpoints):
             remove_temporary(folder)
 
@@ -191,10 +193,11 @@ def _take_place(ready: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 def open_run(path: Path) -> Run:

@@ -85,7 +85,7 @@ def _report_of(line: bytes) -> dict[str, Any] | None:
     if not isinstance(report, dict):
         return None
     checksum = report.pop(_CHECKSUM, None)
-    if not KEYS <= set(report) or not all(_is_sound(name, value) for name, value in report.items() if name in KEYS):
+    if not set(report) >= KEYS or not all(_is_sound(name, value) for name, value in report.items() if name in KEYS):
         return None
     if checksum is None:
         return report if set(report) == KEYS else None

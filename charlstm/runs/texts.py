@@ -107,7 +107,8 @@ def reopen(
         changed = changed or sources
     if changed:
         raise RunError(
-            f"{', '.join(changed)} is not the text that the run was trained on, or has changed since",
+            f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''} is not the text that the run was trained "
+            "on, or has changed since",
             f"bring the old text back, or start a new run with {setting('init_from')} this one",
         )
     assert missing

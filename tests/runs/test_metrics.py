@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from charlstm.errors import StorageError
 from charlstm.runs.metrics import KEYS, Metrics
 
+
 def report(step: int, **values: object) -> dict[str, object]:
     """A report with all keys."""
     return dict.fromkeys(sorted(KEYS), 0.5) | {"step": step, "characters": 64 * step, "validation_loss": None} | values

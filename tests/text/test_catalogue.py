@@ -190,7 +190,9 @@ def crafted_zip(kind: str) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("kind", ["names", "a link", "a bomb", "short", "a password", "a method", "lzma", "bzip2", "zip"])
+@pytest.mark.parametrize(
+    "kind", ["names", "a link", "a bomb", "short", "a password", "a method", "lzma", "bzip2", "zip"]
+)
 def test_a_crafted_zip_is_an_error_and_writes_nothing(monkeypatch, server, tmp_path, kind):
     with pytest.raises(DownloadError, match="cannot download dickens"):
         locate_named(named(monkeypatch, server, crafted_zip(kind), "/text.zip"))
