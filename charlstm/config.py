@@ -6,14 +6,15 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from charlstm.errors import ConfigError, RunError
-from charlstm.options import Optimizer, Precision, TrainOptions, Unit
+from charlstm.errors import ConfigError, RunError, setting
+from charlstm.options import Optimizer, Precision, TrainOptions, Unit, is_schedule
 from charlstm.schema import COUNT, UP_TO_ALL, Bounds, fits, options_in
 
 Cell = Literal["lstm"]
 T = TypeVar("T")
 
-_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL}
+_TEXT = Bounds(2, 2**62, "2 or above")
+_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL, "warmup": UP_TO_ALL, "characters": _TEXT}
 _BOUNDS = _OWN_BOUNDS | {name: about.bounds for name, about in options_in(TrainOptions).items() if about.bounds}
 
 
@@ -85,6 +86,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if not is_schedule(self.schedule):
+            raise ConfigError(f"{setting('schedule')} does not rise from step 0, or has an end that is past")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,9 @@ class CorpusConfig:
     encoding: str
     fingerprint: str
     characters: int
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)

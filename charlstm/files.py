@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -149,15 +150,31 @@ def sync(descriptor: int) -> None:
 def remove_temporary(folder: Path) -> None:
     """Remove what writers that were killed have left in `folder`; no other may be writing there."""
     for path in folder.glob(f".*{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
+def require_file(path: Path) -> None:
+    """Hold what is to be read against what can be: from a pipe nothing may ever come, and from a device no end.
+
+    Raises:
+        OSError: it is no file, or missing.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a file")
+
+
+_LONGEST_JSON = 1 << 24  # characters; a vocabulary of all of Unicode takes 13 million
 
 
 def parse_json(text: str | bytes) -> Any:
-    """A JSON value that means one thing only: no key twice, and not deeper than Python can follow.
+    """A JSON value that means one thing only: no key twice, not deeper than Python can follow, and of a sane length.
 
     Raises:
         ValueError: it is none.
     """
+    if len(text) > _LONGEST_JSON:  # as objects it may take fifty times the memory
+        raise ValueError("it is too long")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) < len(pairs):

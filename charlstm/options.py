@@ -156,12 +156,19 @@ def parse_schedule(text: str | None) -> list[list[int]]:
         return []
     pairs = [re.fullmatch(r"(\d{1,10}):(\d{1,10})", part.strip()) for part in text.split(",")]
     lengths = [[int(pair[1]), int(pair[2])] for pair in pairs if pair]
-    rises = all(a[0] < b[0] and a[1] != b[1] for a, b in itertools.pairwise(lengths))
-    if None in pairs or lengths[0][0] or not rises or not all(max(1, step) <= total < 2**31 for step, total in lengths):
+    if None in pairs or not is_schedule(lengths):
         raise ConfigError(
             f"{setting('schedule', text)} is not of the form 0:TOTAL,STEP:TOTAL,...", "copy it from the run"
         )
     return lengths
+
+
+def is_schedule(lengths: list[list[int]]) -> bool:
+    """Whether these are steps from 0 on, rising, each with a number of steps in all that is not past and is new."""
+    if not all(len(pair) == 2 and pair[0] <= pair[1] < 2**31 for pair in lengths):
+        return False
+    rises = all(a[0] < b[0] and a[1] != b[1] for a, b in itertools.pairwise(lengths))
+    return rises and not (lengths and (lengths[0][0] or not lengths[0][1]))
 
 
 def format_schedule(lengths: list[list[int]]) -> str:

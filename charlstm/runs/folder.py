@@ -23,7 +23,7 @@ from pathlib import Path
 
 from charlstm.config import RunConfig, from_dict, to_dict
 from charlstm.errors import RunError, setting
-from charlstm.files import parse_json, remove_temporary, replace, storage_errors, write_text
+from charlstm.files import parse_json, remove_temporary, replace, require_file, storage_errors, write_text
 from charlstm.runs.metrics import Metrics
 from charlstm.text.vocabulary import Vocabulary
 
@@ -157,18 +157,21 @@ def settle(path: Path) -> None:
         RunError: a folder of the run is a link: writing would change what is elsewhere.
         StorageError: it cannot be written.
     """
-    for name in (_CHECKPOINTS, _TENSORBOARD, _NEW, _READY):  # files are replaced, never written through a link
+    # Files are replaced, never written through a link.
+    for name in (_CHECKPOINTS, _TENSORBOARD, _NEW, _READY, f"{_READY}/{_CHECKPOINTS}"):
         if (path / name).is_symlink():
             raise RunError(f"{path / name} is a link, and a run writes in its own folder only", "put a folder there")
     with storage_errors(path):
         if (path / _READY).is_dir():
             _take_place(path / _READY, path)
-        _remove_folder(path / _NEW)
+        for name in (_READY, _NEW):
+            _remove(path / name)
         checkpoints = path / _CHECKPOINTS
-        if (checkpoints / _NEXT).exists():  # it is whole, or it would have another name
+        if (checkpoints / _NEXT).is_file():  # it is whole, or it would have another name
             if (checkpoints / _LAST).exists():
                 replace(checkpoints / _LAST, checkpoints / _PREVIOUS)
             replace(checkpoints / _NEXT, checkpoints / _LAST)
+        _remove(checkpoints / _NEXT)
         for folder in (path, checkpoints):
             remove_temporary(folder)
 
@@ -187,12 +190,14 @@ def _take_place(ready: Path, path: Path) -> None:
         for name in (f"{_CHECKPOINTS}/{_LAST}", f"{_CHECKPOINTS}/{_PREVIOUS}", WEIGHTS, _METRICS, _VOCABULARY, CONFIG):
             if (ready / name).exists():
                 replace(ready / name, path / name)
-    _remove_folder(ready)
 
 
-def _remove_folder(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
 
 def open_run(path: Path) -> Run:
@@ -293,6 +298,7 @@ def exists(path: Path) -> bool:
 
 def _read(path: Path) -> str:
     try:
+        require_file(path)
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}", "the run is damaged") from error

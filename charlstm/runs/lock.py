@@ -3,6 +3,7 @@
 import errno
 import os
 import platform
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ def lock(folder: Path) -> Iterator[bool]:
     """Be the only one who writes to a run while the block lasts; False where the file system knows no locks.
 
     Raises:
-        RunError: another process is training it.
+        RunError: another process is training it, or its lock is of another kind or place.
         StorageError: the folder may not be written to.
     """
     path = folder / _LOCK
@@ -27,6 +28,9 @@ def lock(folder: Path) -> Iterator[bool]:
         with storage_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # it is written to
+                raise RunError(f"{path} is not a file of this run alone", "remove it")
             is_locked = _acquire(descriptor, folder)
             # An owner that has just ended removed the file, and we have locked what is no longer there.
             if not is_locked or _is_at(descriptor, path):

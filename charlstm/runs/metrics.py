@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.errors import RunError
-from charlstm.files import parse_json, storage_errors, sync, write_text
+from charlstm.files import parse_json, require_file, storage_errors, sync, write_text
 
 _CHECKSUM = "crc32"  # of the line without it
-# What lines without a checksum hold: one with more was written later, and its checksum is damaged.
-_FIRST_KEYS = {
+# What every line holds. One with more was written later, so if it has no checksum, this was damaged.
+KEYS = {
     "step", "epoch", "characters", "loss", "validation_loss", "learning_rate", "gradient_norm",
     "characters_per_second", "elapsed_seconds",
 }  # fmt: skip
+_NEVER_NULL = {"step", "epoch", "characters"}
+_LONGEST_LINE = 1 << 16  # bytes; ours have 400
+_HIGHEST = 1e39  # float32 ends at 3.4e38
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ class Metrics:
         """
         if not self.path.exists():
             return []
+        reports: list[dict[str, Any]] = []
         try:
-            lines = self.path.read_bytes().splitlines()
+            require_file(self.path)
+            with self.path.open("rb") as file:
+                while line := file.readline(_LONGEST_LINE):
+                    if (report := _report_of(line)) is not None:
+                        reports.append(report)
         except OSError as error:
-            raise RunError(f"cannot read {self.path}: {error.strerror}") from error
-        return [report for line in lines if (report := _report_of(line)) is not None]
+            raise RunError(f"cannot read {self.path}: {error.strerror or error}") from error
+        return reports
 
     def cut(self, step: int) -> None:
         """Forget reports after `step`, which resuming makes anew."""
@@ -74,9 +82,20 @@ def _report_of(line: bytes) -> dict[str, Any] | None:
         report = parse_json(line)
     except ValueError:
         return None
-    if not isinstance(report, dict) or not isinstance(report.get("step"), int):
+    if not isinstance(report, dict):
         return None
     checksum = report.pop(_CHECKSUM, None)
+    if not set(report) >= KEYS or not all(_is_sound(name, value) for name, value in report.items() if name in KEYS):
+        return None
     if checksum is None:
-        return report if set(report) == _FIRST_KEYS else None
+        return report if set(report) == KEYS else None
     return report if checksum == zlib.crc32(json.dumps(report).encode()) else None
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether this is a number, or null for one that was not finite."""
+    if name in ("step", "characters") and not isinstance(value, int):
+        return False
+    if value is None:
+        return name not in _NEVER_NULL
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _HIGHEST

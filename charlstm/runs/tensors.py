@@ -13,7 +13,7 @@ import safetensors
 from safetensors.numpy import save
 
 from charlstm.errors import RunError
-from charlstm.files import atomic_write
+from charlstm.files import atomic_write, require_file
 
 
 def save_tensors(path: Path, tensors: dict[str, Any], header: dict[str, str]) -> None:
@@ -34,6 +34,7 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         RunError: it cannot be read, is not of this program, or is damaged.
     """
     try:
+        require_file(path)
         with path.open("rb") as file:
             start = file.read(9)
         if start[8:] != b"{":

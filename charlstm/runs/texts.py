@@ -6,10 +6,15 @@ from pathlib import Path
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError, RunError, setting
+from charlstm.files import user_path
 from charlstm.options import OnProgress, Texts, Unit, Unknown
 from charlstm.runs.folder import is_run
 from charlstm.text.corpus import Corpus, lasting_names, locate, open_corpus
+from charlstm.text.spool import STDIN, is_read_once
 from charlstm.text.vocabulary import Vocabulary
+
+# A character takes at most 4 bytes in UTF-8, 10 as an escape; beside them stand marks and shifts.
+_MAX_BYTES, _MAX_BYTES_MORE = 16, 1 << 20
 
 
 def names_of(texts: Texts) -> list[str]:
@@ -38,6 +43,29 @@ def open_texts(
     return open_corpus(find_files(names_of(texts), unit, on_progress), unit, encoding, vocabulary, unknown)
 
 
+def _own_files(sources: Sequence[str], config: CorpusConfig, on_progress: OnProgress | None) -> list[Path]:
+    """The files of what a run names as its text; none where that cannot be it.
+
+    What a run names was written by whoever made it: a device that never ends, or a whole disk, is not read.
+
+    Raises:
+        CorpusError: a text is missing, or can be read only once.
+    """
+    if not sources:
+        raise CorpusError("the run names no text")
+    files: list[Path] = []
+    size, largest = 0, _MAX_BYTES * config.characters + _MAX_BYTES_MORE
+    for source in sources:
+        if source == STDIN or is_read_once(user_path(source)):
+            raise CorpusError(f"{source} can be read only once")
+        found = find_files([source], config.unit, on_progress)
+        size += sum(file.stat().st_size for file in found if file.exists())
+        if size > largest:
+            return []
+        files += found
+    return files
+
+
 def reopen(
     config: CorpusConfig,
     vocabulary: Vocabulary,
@@ -63,7 +91,10 @@ def reopen(
     changed: list[str] = []
     for sources in places:
         try:
-            files = find_files(sources, config.unit, on_progress)
+            files = find_files(sources, config.unit, on_progress) if named else _own_files(sources, config, on_progress)
+            if not files:
+                changed = changed or sources
+                continue
             open_own = partial(open_corpus, files, config.unit, config.encoding, vocabulary, "skip")
             corpus = open_own()
             if corpus.fingerprint == config.fingerprint and len(corpus) != config.characters:
@@ -76,7 +107,8 @@ def reopen(
         changed = changed or sources
     if changed:
         raise RunError(
-            f"{', '.join(changed)} is not the text that the run was trained on, or has changed since",
+            f"{', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''} is not the text that the run was trained "
+            "on, or has changed since",
             f"bring the old text back, or start a new run with {setting('init_from')} this one",
         )
     assert missing

@@ -1,11 +1,12 @@
 """Named corpora: the bundled one, two that come with every Python, and public ones downloaded once and verified."""
 
 import hashlib
+import lzma
 import os
-import shutil
 import sysconfig
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,21 +133,38 @@ def _download_text(corpus: NamedCorpus, place: Path, on_progress: OnProgress | N
     try:
         _save_response(corpus, packed, on_progress)
         if corpus.url.endswith(".zip"):
-            with (
-                zipfile.ZipFile(packed) as archive,
-                archive.open(corpus.name) as text,
-                atomic_write(place) as out,
-            ):
-                shutil.copyfileobj(text, out)
+            _unpack(corpus, packed, place)
         else:
             packed.replace(place)
-    except (requests.RequestException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+    except (requests.RequestException, KeyError, ValueError, OSError) as error:
         raise DownloadError(
             f"cannot download {corpus.name} from {corpus.url}: {error}",
             "try again later, or download the file yourself and train on it",
         ) from error
     finally:
         packed.unlink(missing_ok=True)
+
+
+def _unpack(corpus: NamedCorpus, packed: Path, place: Path) -> None:
+    """Write the text in a zip to `place`. `ValueError` if it is not what was promised."""
+    with atomic_write(place) as out:
+        for block in _unzipped(packed, corpus.name):
+            out.write(block)
+            if out.tell() > corpus.size:  # at once, not to fill the disk
+                break
+        if out.tell() != corpus.size:
+            raise ValueError(f"the text in it has not the {corpus.size:,} bytes that it should have")
+
+
+def _unzipped(packed: Path, name: str) -> Iterator[bytes]:
+    """The file `name` in a zip, in pieces; all else that is in there is left alone. `ValueError` if it is damaged."""
+    try:
+        with zipfile.ZipFile(packed) as archive, archive.open(name) as text:
+            while block := text.read(_BLOCK):
+                yield block
+    # It wants a password, has an unknown compression, or is damaged: in each compression that is another error.
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"it cannot be unpacked: {error}") from error
 
 
 def _save_response(corpus: NamedCorpus, path: Path, on_progress: OnProgress | None) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from charlstm.errors import RunError, VocabularyError, setting
+from charlstm.files import parse_json
 from charlstm.options import Unit
 
 CODEPOINTS = 0x110000
@@ -180,8 +181,8 @@ class Vocabulary:
             RunError: `text` is not such JSON; `where` names the file.
         """
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
+            data = parse_json(text)
+        except ValueError:
             data = None
         match data:
             case {"symbols": str(symbols), "unit": "character", "rare": int(rare)} if 0 < len(symbols) == len(

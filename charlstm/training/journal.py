@@ -164,7 +164,7 @@ class Journal:
         """The inverse of `to_dict`; what earlier versions did not write is at its default.
 
         Raises:
-            ValueError: `data` is no such dict.
+            ValueError: `data` is no such dict, or no run can be where it says.
         """
         try:
             schedule = Schedule(**data["schedule"])
@@ -174,10 +174,13 @@ class Journal:
             journal = cls(**{"reported": data["step"]} | data | parts)  # earlier versions saved after reports only
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"no journal: {error}") from error
-        for part in (journal, schedule, cadence, best):
-            hints = typing.get_type_hints(type(part))
-            if part and (wrong := [name for name, value in vars(part).items() if not fits(value, hints[name])]):
-                raise ValueError(f"no journal: {wrong[0]}")
+        for part in filter(None, (journal, schedule, cadence, best)):
+            for name, hint in typing.get_type_hints(type(part)).items():
+                value = getattr(part, name)
+                if not _is_sound(type(part), name, value, hint):
+                    raise ValueError(f"no journal: {name} is {value!r:.60}")
+        if schedule.total and not (journal.step <= schedule.total and cadence):
+            raise ValueError(f"no journal: step {journal.step} of {schedule.total}")
         return journal
 
 
@@ -198,6 +201,23 @@ def read_facts(facts: dict[str, Any], where: str) -> tuple[Journal, dict[str, st
     except ValueError as error:
         raise RunError(f"the checkpoint of {where} holds {error}", "the file is damaged") from error
     return journal, before if fits(before, dict[str, str]) else {}
+
+
+_FROM_ONE = {(Cadence, "report"), (Cadence, "validate"), (Score, "characters"), (Score, "utf8_bytes")}
+_MAY_BE_NAN = {"loss", "standard_error"}
+_HIGHEST = {"peak": 1e12, "progress": 1.0}
+_FINITE = 1e60  # float32 ends at 3.4e38, and sums are of at most 2**31
+
+
+def _is_sound(kind: type, name: str, value: Any, hint: Any) -> bool:
+    """Whether a field of `kind` is of its type, and within what it counts or measures."""
+    if not fits(value, hint):
+        return False
+    if hint is int:
+        return ((kind, name) in _FROM_ONE) <= value < 2**31
+    if hint is float:
+        return 0 <= value <= _HIGHEST.get(name, _FINITE) or (name in _MAY_BE_NAN and math.isnan(value))
+    return name != "lengths" or all(len(pair) == 2 and 0 <= pair[0] <= pair[1] < 2**31 for pair in value)
 
 
 def _score_from(data: dict[str, Any]) -> Score:

@@ -95,6 +95,14 @@ def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
     checkpoint = load_checkpoint(run, _abstract_state(run))
     journal, before = read_facts(checkpoint.facts, str(run.path))
     planned = checkpoint.config.training
+    lengths = planned.schedule[: len(journal.lengths)]
+    longest = max(planned.steps, *(total for _, total in planned.schedule), 0)
+    if (
+        checkpoint.state.step != journal.step
+        or journal.schedule.total > longest
+        or (planned.schedule and lengths != journal.lengths)
+    ):
+        raise RunError(f"the checkpoint of {run.path} is not of one moment of this run", "the file is damaged")
     if (config.steps, config.minutes) != (planned.steps, planned.minutes):
         journal.prolong(config.learning_rate)
     elif journal.ended:
@@ -121,6 +129,8 @@ class _Session:
         self._windows = Windows(training_ids, self._config.batch_size, self._config.sequence_length)
         self._stepper = Stepper(run.config.model, self._config, self._windows, state)
         self._saver = Saver(run)
+        if journal.cadence and journal.cadence.characters > len(self._validation_ids):
+            raise RunError(f"the checkpoint of {run.path} is not of this text", "the file is damaged")
         self.journal = journal
         self.clock = Clock(journal.elapsed, self._config.minutes and self._config.minutes * 60)
         self._last_save = self.clock.elapsed()

@@ -1,10 +1,12 @@
 """What a run survives: `uv run python tests/benchmarks/faults.py [--kills 100] [--damages 3000]`; minutes.
 
 Kills: a process that trains and saves all the time is killed at random moments and resumed, until the run is done; its
-files must be those of a run that was never disturbed, bit for bit. Signals: the same with those that can be handled.
+files must be those of a run that was never disturbed, bit for bit. Signals: the same through the command line, with
+those that can be handled, and with a terminal that is closed.
 Faults: system calls under the saves fail at random. Damage: bytes of every file of a run are flipped, or its end is cut
-off; what is read then is an error of ours, or the very thing that was written. Prints a table. The tests run short
-forms of all four.
+off; what is read then is an error of ours, or the very thing that was written. Long: memory, open files and the folder
+of a run do not grow with the steps made and the characters sampled. Prints a table. The tests run short forms of kills,
+faults and damage.
 """
 
 import argparse
@@ -13,12 +15,14 @@ import itertools
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,6 +33,7 @@ from safetensors.numpy import load_file
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig
 from charlstm.errors import CharLSTMError
+from charlstm.language_model import LanguageModel
 from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import Run, create_run, open_run, settle
 from charlstm.runs.lock import lock
@@ -133,6 +138,70 @@ def kill_until_done(folder: Path, kills: int, steps: int, numbers: random.Random
         if out == b"done\n":
             return killed, differences(whole.path, broken.path)
         killed += 1
+
+
+_FLAGS = (
+    *("--steps", "30000", "--hidden-size", "12", "--batch-size", "4", "--sequence-length", "16"),
+    *("--precision", "float32", "--sample-every", "0"),
+)
+# What is sent, and the exit status that follows; of SIGUSR1 a run only takes note.
+_SIGNALS = {
+    "SIGTERM": 143, "SIGINT": 130, "SIGINT SIGINT": 130, "SIGHUP": 129, "SIGUSR1": 0, "SIGUSR1 SIGTERM": 143,
+    "terminal closed": 129,
+}  # fmt: skip
+
+
+def interrupt_and_resume(folder: Path) -> tuple[int, list[str]]:
+    """Send each signal to a training of the command line, and resume it; unexpected ends, and differences."""
+    text, wrong = folder / "verse.txt", list[str]()
+    text.write_bytes("".join(_VERSE.replace("tea", f"tea {n}") for n in range(10)).encode())
+
+    def start(*words: object, **more: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "charlstm", "train", *map(str, words), "--run", name]
+        return subprocess.Popen(command, cwd=folder, start_new_session=True, **more)
+
+    name = "whole"
+    with start(text, *_FLAGS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        pass
+    for sent, status in _SIGNALS.items():
+        name = sent.replace(" ", "-")
+        if sent == "terminal closed":
+            found = _close_terminal(lambda **more: start(text, *_FLAGS, **more))
+        else:
+            with start(text, *_FLAGS, "--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                assert process.stdout
+                next(line for line in process.stdout if b'"report"' in line)
+                for each in sent.split():
+                    process.send_signal(getattr(signal, each))
+                    time.sleep(0.05)
+                process.stdout.read()
+            found = process.returncode
+        if found != status:
+            wrong.append(f"{sent}: ended with {found} instead of {status}")
+        if status:
+            with start("--resume", "--quiet", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+                assert process.stderr
+                if said := process.stderr.read():
+                    wrong.append(f"{sent}: resuming said {said.decode()}")
+        wrong += [f"{sent}: {each}" for each in differences(folder / "whole", folder / name)]
+    return len(_SIGNALS), wrong
+
+
+def _close_terminal(start: Callable[..., subprocess.Popen[bytes]]) -> int:
+    """Close the terminal of a training as soon as it shows its first loss; the exit status."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    own_it = partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)
+    with start(stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own_it) as process:
+        os.close(theirs)
+        seen = b""
+        while b"nats" not in seen:
+            seen += os.read(ours, 4096)
+        os.close(ours)
+    return process.returncode
 
 
 # --- faults under a save ---
@@ -265,12 +334,48 @@ def damage_files(folder: Path, count: int, numbers: random.Random) -> tuple[int,
     return cases, unnoticed
 
 
+# --- long runs ---
+
+
+def _usage(folder: Path) -> dict[str, float]:
+    """What this process and the folder of its run take, on Linux."""
+    pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    return {
+        "MB of memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        "open files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "KB of the run": sum(path.stat().st_size for path in folder.rglob("*")) / 1e3,
+    }
+
+
+def go_on_for_long(folder: Path, steps: int) -> tuple[int, list[str]]:
+    """Train and then sample for long; what has grown between a tenth of it and its end."""
+    run, wrong = make_run(folder, "long", steps), list[str]()
+    corpus = open_corpus([Path(run.config.corpus.sources[0])])
+
+    def compare(what: str, progress: Iterator[int], total: int) -> None:
+        first: dict[str, float] = {}
+        for done in progress:
+            if not first and done >= total / 10:
+                first = _usage(run.path)
+        for name, last in _usage(run.path).items():
+            print(f"  {what}: {first[name]:.1f} {name} at a tenth, {last:.1f} at the end", file=sys.stderr)
+            # A hundred reports are 40 KB.
+            if last > first[name] + {"MB of memory": 20, "open files": 0, "KB of the run": 60}[name]:
+                wrong.append(f"{what}: {first[name]:.1f} {name} became {last:.1f}")
+
+    compare("training", (event.step for event in train(run, corpus, save_every=1.0) if hasattr(event, "step")), steps)
+    pieces = LanguageModel(load_weights(run.path)).stream(length=1_000_000, seed=0)
+    compare("sampling", itertools.accumulate(map(len, pieces)), 1_000_000)
+    return steps, wrong
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--damages", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     numbers = random.Random(options.seed)
@@ -284,6 +389,10 @@ def main() -> None:
         for each in wrong[:20]:
             print(f"  {each}", file=sys.stderr)
 
+    if os.name != "nt":
+        row("signals", interrupt_and_resume)
+    if sys.platform == "linux":
+        row("steps, flat", lambda folder: go_on_for_long(folder, options.steps))
     row("kills", lambda folder: kill_until_done(folder, options.kills, 40 * options.kills, numbers))
 
     def under_faults(folder: Path) -> tuple[int, list[str]]:

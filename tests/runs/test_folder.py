@@ -19,6 +19,7 @@ from charlstm.model.parameters import initial_parameters, to_tensors
 from charlstm.runs import folder, weights
 from charlstm.runs.checkpoints import load_checkpoint, save_checkpoint
 from charlstm.runs.folder import WEIGHTS, create_run, free_name, newest_run, open_run, settle, stage_run
+from charlstm.runs.metrics import KEYS
 from charlstm.runs.tensors import save_tensors
 from charlstm.runs.texts import reopen
 from charlstm.runs.weights import Weights, load_weights, save_weights
@@ -167,12 +168,13 @@ def test_an_existing_run_is_replaced_only_on_request_and_nothing_else_ever(run, 
 
 
 def test_reports_survive_a_crash_in_the_middle_of_a_line(run):
-    run.metrics.append([{"step": 1}, {"step": 2}])
+    reports = [dict.fromkeys(sorted(KEYS), step) for step in (1, 2)]
+    run.metrics.append(reports)
     with run.metrics.path.open("a", encoding="utf-8") as file:
         file.write('{"step": 3, "lo')
-    assert [report["step"] for report in run.metrics.read()] == [1, 2]
+    assert run.metrics.read() == reports
     run.metrics.cut(1)
-    assert run.metrics.read() == [{"step": 1}]
+    assert run.metrics.read() == reports[:1]
 
 
 def test_the_newest_run_is_the_one_written_to_last(make_run, tmp_path, monkeypatch):

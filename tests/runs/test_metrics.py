@@ -10,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.errors import StorageError
-from charlstm.runs.metrics import Metrics
+from charlstm.runs.metrics import KEYS, Metrics
 
-REPORTS = [{"step": step, "loss": 2.5 / step, "validation_loss": None} for step in range(1, 6)]
+
+def report(step: int, **values: object) -> dict[str, object]:
+    """A report with all keys."""
+    return dict.fromkeys(sorted(KEYS), 0.5) | {"step": step, "characters": 64 * step, "validation_loss": None} | values
+
+
+REPORTS = [report(step, loss=2.5 / step) for step in range(1, 6)]
 
 
 @pytest.fixture
@@ -44,16 +50,12 @@ def test_a_changed_byte_costs_its_line_and_never_gives_another_number(tmp_path_f
 
 def test_what_is_not_finite_is_null(tmp_path):
     metrics = Metrics(tmp_path / "metrics.jsonl")
-    metrics.append([{"step": 1, "loss": math.nan}])
-    assert metrics.read() == [{"step": 1, "loss": None}]
+    metrics.append([report(1, loss=math.nan)])
+    assert metrics.read() == [report(1, loss=None)]
 
 
 def test_lines_of_earlier_versions_have_no_checksum(metrics):
-    keys = (
-        "step", "epoch", "characters", "loss", "validation_loss", "learning_rate", "gradient_norm",
-        "characters_per_second", "elapsed_seconds",
-    )  # fmt: skip
-    line = dict.fromkeys(keys, 1)
+    line = dict.fromkeys(KEYS, 1)
     metrics.path.write_text(f"{json.dumps(line)}\n[1]\n7\n" + "[" * 100_000 + "\n", "utf-8")
     assert metrics.read() == [line]
 
@@ -66,7 +68,7 @@ def test_what_finds_no_room_leaves_the_lines_before_it_whole(metrics, monkeypatc
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left"):
-        metrics.append([{"step": 6}])
+        metrics.append([report(6)])
     assert metrics.path.read_bytes() == before
 
 

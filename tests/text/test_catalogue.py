@@ -31,7 +31,7 @@ def server(monkeypatch, tmp_path):
             if data is None:
                 self.send_error(404)
                 return
-            self.send_response(200)
+            self.send_response(httpd.status)
             for header in headers.items():
                 self.send_header(*header)
             self.end_headers()
@@ -42,7 +42,7 @@ def server(monkeypatch, tmp_path):
 
     files, asked = {}, []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.files, httpd.asked = files, asked
+        httpd.files, httpd.asked, httpd.status = files, asked, 200
         thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
         yield httpd
@@ -161,6 +161,50 @@ def test_a_zip_that_is_none_or_holds_another_file_leaves_nothing(monkeypatch, se
         content = packed.getvalue()
     with pytest.raises(DownloadError, match="cannot download dickens"):
         locate_named(named(monkeypatch, server, content, "/text.zip"))
+    assert left_behind(tmp_path) == []
+
+
+def crafted_zip(kind: str) -> bytes:
+    """A zip that does harm where it is trusted."""
+    packed = io.BytesIO()
+    method = {"lzma": zipfile.ZIP_LZMA, "bzip2": zipfile.ZIP_BZIP2}.get(kind, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        if kind == "names":
+            for name in ("../outside", "/tmp/outside", "a/../../outside"):
+                archive.writestr(name, TEXT)
+        elif kind == "a link":
+            link = zipfile.ZipInfo("dickens")
+            link.external_attr = 0o120777 << 16
+            archive.writestr(link, "/etc/passwd")
+        else:
+            archive.writestr("dickens", {"a bomb": bytes(10_000_000), "short": TEXT[:-1]}.get(kind, TEXT))
+    data = bytearray(packed.getvalue())
+    central = data.index(b"PK\x01\x02")
+    if kind == "a password":
+        data[6] |= 1
+        data[central + 8] |= 1
+    elif kind == "a method":
+        data[8], data[central + 10] = 99, 99
+    elif kind != "names":
+        data[45:60] = b"damaged" * 2 + b"!"
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "kind", ["names", "a link", "a bomb", "short", "a password", "a method", "lzma", "bzip2", "zip"]
+)
+def test_a_crafted_zip_is_an_error_and_writes_nothing(monkeypatch, server, tmp_path, kind):
+    with pytest.raises(DownloadError, match="cannot download dickens"):
+        locate_named(named(monkeypatch, server, crafted_zip(kind), "/text.zip"))
+    assert left_behind(tmp_path) == [] and not (tmp_path.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("place", ["/text.txt", "file:///etc/passwd", "http://[::1", "//", "http://127.0.0.1:99999/"])
+def test_a_redirect_that_leads_nowhere_is_an_error(monkeypatch, server, tmp_path, place):
+    name = named(monkeypatch, server, TEXT)
+    server.status, server.files["/text.txt"] = 302, (b"", {"Location": place, "Content-Length": "0"})
+    with pytest.raises(DownloadError, match="cannot download dickens"):
+        locate_named(name)
     assert left_behind(tmp_path) == []
 
 

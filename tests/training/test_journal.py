@@ -47,7 +47,7 @@ def test_the_characters_that_validations_are_of_can_be_given(total, per_step, ch
 @given(st.floats(0.1, 5), st.integers(1, 1000))
 def test_a_journal_survives_its_json(loss, step):
     before = Journal(
-        Schedule(1e-3, 10, 100, 20, 0.3), Cadence(2, 5, 100), step, 0.1 + loss, 3, loss, Score(loss, 7, 7, 0.1)
+        Schedule(1e-3, 10, 1000, 20, 0.3), Cadence(2, 5, 100), step, 0.1 + loss, 3, loss, Score(loss, 7, 7, 0.1)
     )
     assert Journal.from_dict(json.loads(json.dumps(before.to_dict()))) == before
 
