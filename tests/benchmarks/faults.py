@@ -70,9 +70,14 @@ def make_run(folder: Path, name: str, steps: int) -> Run:
 
 def finish(run: Run, resume: bool = False, save_every: float = 60.0) -> None:
     """Train a run to its end."""
-    corpus = open_corpus([Path(run.config.corpus.sources[0])])
-    for _ in train(run, corpus, resume=resume, save_every=save_every):
+    for _ in trained(run, resume, save_every):
         pass
+
+
+def trained(run: Run, resume: bool, save_every: float) -> Iterator[Any]:
+    """Train a run to its end; its events."""
+    corpus = open_corpus([Path(run.config.corpus.sources[0])])
+    return train(run, corpus, resume=resume, save_every=save_every)
 
 
 def has_begun(run: Path) -> bool:
@@ -103,7 +108,7 @@ _WORKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from faults import finish, has_begun
+from faults import has_begun, trained
 from charlstm.runs.folder import open_run, settle
 from charlstm.runs.lock import lock
 from charlstm.training import steps
@@ -112,7 +117,8 @@ path = Path(sys.argv[1])
 print("up", flush=True)
 with lock(path):
     settle(path)
-    finish(open_run(path), has_begun(path), save_every=0.0)
+    for event in trained(open_run(path), has_begun(path), 0.0):
+        print("event", flush=True)
 print("done", flush=True)
 """
 
@@ -128,20 +134,22 @@ def kill_until_done(folder: Path, kills: int, steps: int, numbers: random.Random
         process = subprocess.Popen([sys.executable, str(worker), str(broken.path)], stdout=subprocess.PIPE)
         assert process.stdout
         assert process.stdout.readline() == b"up\n"
+        seen = b""
         if killed < kills:
-            # Before the first step, within it, and between saves; the later ones are as many as the earlier.
-            time.sleep(numbers.choice([0.0, 0.5, 1.5]) + numbers.random() * 1.5)
+            # Before the first step, as it is compiled, and anywhere in a step, a report or a save.
+            seen = b"".join(itertools.islice(process.stdout, numbers.choice([0, 2, 5, 20, 50])))
+            time.sleep(numbers.random() * numbers.choice([0.01, 0.1, 1.0]))
             process.kill()
-        out = process.stdout.read()
+        seen += process.stdout.read()
         process.stdout.close()
         process.wait()
-        if out == b"done\n":
+        if seen.endswith(b"done\n"):
             return killed, differences(whole.path, broken.path)
         killed += 1
 
 
 _FLAGS = (
-    *("--steps", "30000", "--hidden-size", "12", "--batch-size", "4", "--sequence-length", "16"),
+    *("--steps", "10000", "--hidden-size", "12", "--batch-size", "4", "--sequence-length", "16"),
     *("--precision", "float32", "--sample-every", "0"),
 )
 # What is sent, and the exit status that follows; of SIGUSR1 a run only takes note.
@@ -176,6 +184,7 @@ def interrupt_and_resume(folder: Path) -> tuple[int, list[str]]:
                     time.sleep(0.05)
                 process.stdout.read()
             found = process.returncode
+        found = 128 - found if found < 0 else found  # as a shell has it
         if found != status:
             wrong.append(f"{sent}: ended with {found} instead of {status}")
         if status:
