@@ -89,13 +89,18 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Which text a run reads: enough to open it again and to notice that it has changed."""
+    """Which text a run reads: enough to open it again and to notice that it has changed.
+
+    `documents` says how it is cut, `order_seed` in which order they come, and `characters` counts boundaries, too.
+    """
 
     sources: list[str]
     unit: Unit
     encoding: str
     fingerprint: str
     characters: int
+    documents: str = "whole"
+    order_seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,14 @@ class TrainOptions:
     )
     unit: Unit = option("character", "Model characters, or the bytes of any file.", _TEXT)
     encoding: str = option("utf-8", "Encoding of the text files.", _TEXT)
+    documents: str | None = option(
+        None,
+        "Cut the text into documents, which are learned with a boundary between them and shuffled by the seed before "
+        "the validation part is taken: whole (not cut), files, lines, blank-lines (what stands between blank lines), "
+        r"or any other separator, with \n and \t.",
+        _TEXT,
+        unset="files where there are several, otherwise whole",
+    )
     validation: float = option(
         0.1, "Fraction of the text, from its end, that is held out for validation.", _TEXT, BELOW_ONE
     )
@@ -123,6 +131,10 @@ class TrainOptions:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
         if not self.texts:
             raise ConfigError("no text is named", "name a file, a folder or a named corpus")
+        if self.documents == "":
+            raise ConfigError(
+                f"{setting('documents')} is empty", "give whole, files, lines, blank-lines or what stands between them"
+            )
         parse_schedule(self.schedule)
         if self.resume:
             for field in dataclasses.fields(self):
@@ -194,9 +206,20 @@ class SampleOptions:
     seed: int | None = option(
         None, "Seed of the random numbers.", _SAMPLING, Bounds(0, 2**32 - 1, "from 0 to 4294967295"), "drawn and shown"
     )
+    documents: int | None = option(
+        None, "End after so many documents, however long they are, instead of --length.", _SAMPLING, COUNT
+    )
+    novel: bool = option(False, "With --documents: leave out those that stand in the model's own text.", _SAMPLING)
+    own_text: Path | str | None = option(
+        None, "With --novel: where the model's own text is now, if it has moved.", _SAMPLING, unset="where it was"
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.novel and not self.documents:
+            raise ConfigError(f"{setting('novel', True)} is for {setting('documents')}, which is not given")
+        if self.own_text and not self.novel:
+            raise ConfigError(f"{setting('own_text')} is for {setting('novel')}, which is not given")
 
 
 _BESIDE = "Beside the score"
