@@ -6,6 +6,7 @@ the machine.
 """
 
 import dataclasses
+import difflib
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ from charlstm.schema import (
     from_one,
     option,
 )
+
+# How texts are cut into documents, and what then stands between these; any other name is taken for a separator.
+DOCUMENTS = {"whole": "", "files": "", "lines": "\n", "blank-lines": "\n\n"}
 
 Unit = Literal["character", "byte"]
 Unknown = Literal["error", "skip"]
@@ -131,10 +135,13 @@ class TrainOptions:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
         if not self.texts:
             raise ConfigError("no text is named", "name a file, a folder or a named corpus")
-        if self.documents == "":
-            raise ConfigError(
-                f"{setting('documents')} is empty", "give whole, files, lines, blank-lines or what stands between them"
-            )
+        if self.documents is not None and self.documents not in DOCUMENTS:
+            near = difflib.get_close_matches(self.documents.lower(), DOCUMENTS, 1, 0.8)
+            if near or not self.documents:
+                raise ConfigError(
+                    f"{setting('documents', self.documents)} is {f'not {near[0]!r}' if near else 'empty'}",
+                    f"give {', '.join(DOCUMENTS)} or any other text that stands between documents",
+                )
         parse_schedule(self.schedule)
         if self.resume:
             for field in dataclasses.fields(self):

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.options import Unit
+from charlstm.options import DOCUMENTS, Unit
 from charlstm.text.reading import Fingerprint, read_text
 from charlstm.text.vocabulary import BOUNDARY, Vocabulary, codepoints
 
-_KINDS = {"whole": "", "files": "", "lines": "\n", "blank-lines": "\n\n"}
 _LINE_END = r"\r?\n"
 _BLOCK = 1 << 20  # symbols that are moved at a time
 _STREAM = 0x646F6373  # tells the random numbers of the order from others of the same seed
@@ -41,12 +40,12 @@ class Documents:
     @property
     def is_custom(self) -> bool:
         """Whether `kind` is a separator."""
-        return self.kind not in _KINDS
+        return self.kind not in DOCUMENTS
 
     def separator(self, unit: Unit) -> str:
         """What a boundary is in the text, in symbols; of files, nothing."""
         if not self.is_custom:
-            return _KINDS[self.kind]
+            return DOCUMENTS[self.kind]
         text = re.sub(r"\\([nt\\])", lambda match: {"n": "\n", "t": "\t", "\\": "\\"}[match[1]], self.kind)
         return Vocabulary.of_bytes().symbols_of(text) if unit == "byte" else text
 
