@@ -90,7 +90,7 @@ class LanguageModel:
         import secrets
 
         from charlstm.runs.texts import own_text
-        from charlstm.sampling.documents import Ending
+        from charlstm.sampling.ending import Ending
         from charlstm.sampling.filters import Filters
         from charlstm.sampling.generation import generate
 

@@ -22,7 +22,7 @@ from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, replicate, shard_streams
 from charlstm.runtime.setup import each_within, ready_jax
-from charlstm.sampling.documents import Ending
+from charlstm.sampling.ending import Ending
 from charlstm.sampling.filters import Filters, sample_ids
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
