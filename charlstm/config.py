@@ -13,7 +13,7 @@ from charlstm.schema import COUNT, UP_TO_ALL, Bounds, fits, options_in
 Cell = Literal["lstm"]
 T = TypeVar("T")
 
-_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL}
+_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL, "order_seed": options_in(TrainOptions)["seed"].bounds}
 _BOUNDS = _OWN_BOUNDS | {name: about.bounds for name, about in options_in(TrainOptions).items() if about.bounds}
 
 
@@ -101,6 +101,9 @@ class CorpusConfig:
     characters: int
     documents: str = "whole"
     order_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
