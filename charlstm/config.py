@@ -14,7 +14,13 @@ Cell = Literal["lstm"]
 T = TypeVar("T")
 
 _TEXT = Bounds(2, 2**62, "2 or above")
-_OWN_BOUNDS = {"vocabulary_size": COUNT, "rare": UP_TO_ALL, "warmup": UP_TO_ALL, "characters": _TEXT}
+_OWN_BOUNDS = {
+    "vocabulary_size": COUNT,
+    "rare": UP_TO_ALL,
+    "warmup": UP_TO_ALL,
+    "characters": _TEXT,
+    "order_seed": options_in(TrainOptions)["seed"].bounds,
+}
 _BOUNDS = _OWN_BOUNDS | {name: about.bounds for name, about in options_in(TrainOptions).items() if about.bounds}
 
 
@@ -92,13 +98,18 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """Which text a run reads: enough to open it again and to notice that it has changed."""
+    """Which text a run reads: enough to open it again and to notice that it has changed.
+
+    `documents` says how it is cut, `order_seed` in which order they come, and `characters` counts boundaries, too.
+    """
 
     sources: list[str]
     unit: Unit
     encoding: str
     fingerprint: str
     characters: int
+    documents: str = "whole"
+    order_seed: int = 0
 
     def __post_init__(self) -> None:
         _check(self)

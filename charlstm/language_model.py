@@ -70,6 +70,7 @@ class LanguageModel:
         Raises:
             ConfigError: an option is out of range.
             VocabularyError: the prompt has unknown characters, and they are not to be skipped.
+            CorpusError, RunError: only new documents are asked for, and the model's own text is gone or has changed.
         """
         return "".join(self._stream(options))
 
@@ -88,12 +89,18 @@ class LanguageModel:
         """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
         import secrets
 
+        from charlstm.runs.texts import own_text
+        from charlstm.sampling.ending import Ending
         from charlstm.sampling.filters import Filters
         from charlstm.sampling.generation import generate
 
         seed = secrets.randbelow(2**32) if options.seed is None else options.seed
         prompt = self._symbols(options.prompt, options.unknown == "skip")
-        pieces = generate(self.weights, prompt, options.length, Filters.of(options), seed)
+        length, ending = options.length, None
+        if options.documents:
+            own = own_text(self.weights, options.own_text)[0] if options.novel else None
+            length, ending = 2**62, Ending.after(options.documents, self.vocabulary, own)
+        pieces = generate(self.weights, prompt, length, Filters.of(options), seed, ending)
         if self.vocabulary.unit == "character":
             return pieces
         return codecs.iterdecode((piece.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")

@@ -6,6 +6,7 @@ the machine.
 """
 
 import dataclasses
+import difflib
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ from charlstm.schema import (
     from_one,
     option,
 )
+
+# How texts are cut into documents, and what then stands between these; any other name is taken for a separator.
+DOCUMENTS = {"whole": "", "files": "", "lines": "\n", "blank-lines": "\n\n"}
 
 Unit = Literal["character", "byte"]
 Unknown = Literal["error", "skip"]
@@ -66,6 +70,14 @@ class TrainOptions:
     )
     unit: Unit = option("character", "Model characters, or the bytes of any file.", _TEXT)
     encoding: str = option("utf-8", "Encoding of the text files.", _TEXT)
+    documents: str | None = option(
+        None,
+        "Cut the text into documents, which are learned with a boundary between them and shuffled by the seed before "
+        "the validation part is taken: whole (not cut), files, lines, blank-lines (what stands between blank lines), "
+        r"or any other separator, with \n and \t.",
+        _TEXT,
+        unset="files where there are several, otherwise whole",
+    )
     validation: float = option(
         0.1, "Fraction of the text, from its end, that is held out for validation.", _TEXT, BELOW_ONE
     )
@@ -123,6 +135,13 @@ class TrainOptions:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
         if not self.texts:
             raise ConfigError("no text is named", "name a file, a folder or a named corpus")
+        if self.documents is not None and self.documents not in DOCUMENTS:
+            near = difflib.get_close_matches(self.documents.lower(), DOCUMENTS, 1, 0.8)
+            if near or not self.documents:
+                raise ConfigError(
+                    f"{setting('documents', self.documents)} is {f'not {near[0]!r}' if near else 'empty'}",
+                    f"give {', '.join(DOCUMENTS)} or any other text that stands between documents",
+                )
         parse_schedule(self.schedule)
         if self.resume:
             for field in dataclasses.fields(self):
@@ -201,9 +220,20 @@ class SampleOptions:
     seed: int | None = option(
         None, "Seed of the random numbers.", _SAMPLING, Bounds(0, 2**32 - 1, "from 0 to 4294967295"), "drawn and shown"
     )
+    documents: int | None = option(
+        None, "End after so many documents, however long they are, instead of --length.", _SAMPLING, COUNT
+    )
+    novel: bool = option(False, "With --documents: leave out those that stand in the model's own text.", _SAMPLING)
+    own_text: Path | str | None = option(
+        None, "With --novel: where the model's own text is now, if it has moved.", _SAMPLING, unset="where it was"
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.novel and not self.documents:
+            raise ConfigError(f"{setting('novel', True)} is for {setting('documents')}, which is not given")
+        if self.own_text and not self.novel:
+            raise ConfigError(f"{setting('own_text')} is for {setting('novel')}, which is not given")
 
 
 _BESIDE = "Beside the score"

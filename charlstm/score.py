@@ -47,9 +47,12 @@ class Score:
 class Evaluation(Score):
     """The score of a text, `skipped` characters of it left out as unknown, and other scores of the same text.
 
-    `text` says what was scored; `beside` has the scores that were asked for beside the model's own, by name.
+    `text` says what was scored; `beside` has the scores that were asked for beside the model's own, by name. Where
+    documents are told apart, `boundaries` of the scored symbols are no characters but end a document. Each takes as
+    many bytes as what it stands for in the text: a line end 1, a blank line 2, the end of a file none.
     """
 
     text: str = ""
     skipped: int = 0
     beside: dict[str, Score] = field(default_factory=dict[str, Score])
+    boundaries: int = 0

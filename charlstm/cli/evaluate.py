@@ -33,7 +33,8 @@ def evaluate(
     if as_json:
         skipped = {"skipped": score.skipped} if chosen["unknown"] == "skip" else {}
         beside = {name: each.to_dict() for name, each in score.beside.items()}
-        console.write_json(score.to_dict() | skipped | beside)
+        boundaries = {"boundaries": score.boundaries} if model.vocabulary.boundary is not None else {}
+        console.write_json(score.to_dict() | boundaries | skipped | beside)
     else:
         tables.show_score(score)
         if score.beside:

@@ -21,7 +21,10 @@ def _prompt_option(text: str, *flags: str, **more: Any) -> Any:
 def sample(
     chosen: dict[str, Any],
     run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=NEWEST)] = None,
-    prompt: Annotated[str | None, _prompt_option("The beginning of the text.", show_default="a line end")] = None,
+    prompt: Annotated[
+        str | None,
+        _prompt_option("The beginning of the text.", show_default="the beginning of a document, or a line end"),
+    ] = None,
     escapes: Annotated[
         bool, _prompt_option(r"Read \n, \t, \xHH, \uHHHH and the like in --prompt.", "--escapes")
     ] = False,

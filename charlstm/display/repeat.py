@@ -6,7 +6,7 @@ from typing import Any
 
 from charlstm.config import RunConfig
 from charlstm.display.console import command
-from charlstm.options import TrainOptions, format_schedule
+from charlstm.options import BUNDLED, TrainOptions, format_schedule
 from charlstm.schema import options_in
 
 _LENGTH = ("minutes", "epochs", "steps", "schedule")
@@ -23,6 +23,8 @@ def repeat_command(config: RunConfig, schedule: list[list[int]]) -> str:
         **vars(config.training),
         **vars(config.model),
     }
+    if _is_single(config.corpus.sources):
+        settings["documents"] = None if config.corpus.documents == "whole" else config.corpus.documents
     shape = ("layers", "hidden_size", "embedding_size") if config.init_from else ()  # it comes with the weights
     words: list[object] = ["train", *map(_shortest, config.corpus.sources)]
     for name in options_in(TrainOptions):
@@ -31,6 +33,11 @@ def repeat_command(config: RunConfig, schedule: list[list[int]]) -> str:
             words += [f"--{name.replace('_', '-')}", value]
     words += ["--steps", schedule[0][1]] if len(schedule) == 1 else ["--schedule", format_schedule(schedule)]
     return command(*words)
+
+
+def _is_single(sources: list[str]) -> bool:
+    """Whether it is one file, which is not cut by itself."""
+    return len(sources) == 1 and (sources[0] == BUNDLED or Path(sources[0]).is_file())
 
 
 def _shortest(path: str) -> str:

@@ -22,7 +22,10 @@ def show_score(score: Evaluation) -> None:
     table.add_row("", f"{score.bits_per_character:.4f}", "bits per character")
     table.add_row("", f"{score.bits_per_byte:.4f}", "bits per byte")
     left_out = f", {score.skipped:,} skipped" if score.skipped else ""
-    table.add_row("characters", f"{score.characters:,}", f"scored of {score.text}{left_out}")
+    ends = f" and {score.boundaries:,} boundaries" if score.boundaries else ""
+    table.add_row(
+        "characters", f"{score.characters - score.boundaries:,}", f"{ends} scored of {score.text}{left_out}".strip()
+    )
     show(table)
 
 

@@ -76,7 +76,7 @@ def _score_xz(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary)
 
     before, scored = written(training_ids) + written(ids[:1]), written(ids[1:])
     size = max(0, _xz_size(before + scored) - _xz_size(before))  # a few characters more can make a shorter file
-    return Score(8 * size * math.log(2), len(ids) - 1, len(scored))
+    return Score(8 * size * math.log(2), len(ids) - 1, int(vocabulary.byte_lengths[ids[1:]].sum()))
 
 
 def _xz_size(data: bytes) -> int:

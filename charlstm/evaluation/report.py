@@ -7,11 +7,11 @@ from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.dynamic import Adapter
 from charlstm.evaluation.static import OnScored, score_text, score_windows
 from charlstm.options import EvaluateOptions
-from charlstm.runs.folder import read_config
-from charlstm.runs.texts import names_of, open_texts, reopen
+from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
 from charlstm.score import Evaluation, Score
 from charlstm.text.corpus import Corpus
+from charlstm.text.documents import count_boundaries
 
 
 def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
@@ -43,8 +43,10 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     if options.baseline:
         on_progress("counting n-grams", 0, 0)
         beside |= baselines(training_ids, ids, weights.vocabulary)
+    boundary = weights.vocabulary.boundary
+    boundaries = 0 if boundary is None else count_boundaries(ids[1:], boundary)
     return Evaluation(
-        score.nats, score.characters, score.utf8_bytes, score.standard_error, name, corpus.skipped, beside
+        score.nats, score.characters, score.utf8_bytes, score.standard_error, name, corpus.skipped, beside, boundaries
     )
 
 
@@ -53,8 +55,7 @@ def _read(weights: Weights, options: EvaluateOptions) -> tuple[Corpus, np.ndarra
     settings, validation = weights.config.corpus, weights.config.training.validation
     training_ids = np.zeros(0, weights.vocabulary.id_type)
     if not options.texts or options.dynamic or options.baseline:
-        where = weights.run and read_config(weights.run).corpus  # what may be published does not know places
-        own, _ = reopen(where or settings, weights.vocabulary, weights.run, options.own_text, options.on_progress)
+        own, _ = own_text(weights, options.own_text, options.on_progress)
         training_ids, held_out = own.split(validation)
         if not options.texts:
             if not len(held_out):
@@ -62,6 +63,12 @@ def _read(weights: Weights, options: EvaluateOptions) -> tuple[Corpus, np.ndarra
             return own, held_out, training_ids, "the validation part"
     encoding = options.encoding or settings.encoding
     corpus = open_texts(
-        options.texts, settings.unit, encoding, weights.vocabulary, options.unknown, options.on_progress
+        options.texts,
+        settings.unit,
+        encoding,
+        weights.vocabulary,
+        options.unknown,
+        options.on_progress,
+        settings.documents,
     )
     return corpus, corpus.ids, training_ids, ", ".join(names_of(options.texts))

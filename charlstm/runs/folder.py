@@ -25,6 +25,7 @@ from charlstm.config import RunConfig, from_dict, to_dict
 from charlstm.errors import RunError, setting
 from charlstm.files import parse_json, remove_temporary, replace, require_file, storage_errors, write_text
 from charlstm.runs.metrics import Metrics
+from charlstm.text.documents import WHOLE
 from charlstm.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
@@ -325,4 +326,8 @@ def _check_size(config: RunConfig, vocabulary: Vocabulary, where: str) -> None:
             f"{where}: the model has {of_model[0]} symbols ({of_model[1]} rare), the vocabulary {of_vocabulary[0]} "
             f"({of_vocabulary[1]} rare)",
             "the file is damaged",
+        )
+    if config.corpus.documents != WHOLE.kind and vocabulary.boundary is None:
+        raise RunError(
+            f"{where}: the text is cut into documents, but the vocabulary has no boundary", "the file is damaged"
         )

@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charlstm.config import CorpusConfig
 from charlstm.errors import CorpusError, RunError, setting
 from charlstm.files import user_path
 from charlstm.options import OnProgress, Texts, Unit, Unknown
-from charlstm.runs.folder import is_run
+from charlstm.runs.folder import is_run, read_config
 from charlstm.text.corpus import Corpus, lasting_names, locate, open_corpus
+from charlstm.text.documents import Documents
 from charlstm.text.spool import STDIN, is_read_once
 from charlstm.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charlstm.runs.weights import Weights
 
 # A character takes at most 4 bytes in UTF-8, 10 as an escape; beside them stand marks and shifts.
 _MAX_BYTES, _MAX_BYTES_MORE = 16, 1 << 20
@@ -32,15 +37,36 @@ def find_files(names: Sequence[str], unit: Unit, on_progress: OnProgress | None 
 
 
 def open_texts(
-    texts: Texts, unit: Unit, encoding: str, vocabulary: Vocabulary, unknown: Unknown, on_progress: OnProgress | None
+    texts: Texts,
+    unit: Unit,
+    encoding: str,
+    vocabulary: Vocabulary,
+    unknown: Unknown,
+    on_progress: OnProgress | None,
+    documents: str = "whole",
 ) -> Corpus:
-    """Texts as one corpus, under a vocabulary.
+    """Texts as one corpus, under a vocabulary; cut into `documents`, which keep their order.
 
     Raises:
         CorpusError: a text cannot be found or read.
         VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
     """
-    return open_corpus(find_files(names_of(texts), unit, on_progress), unit, encoding, vocabulary, unknown)
+    files = find_files(names_of(texts), unit, on_progress)
+    return open_corpus(files, unit, encoding, vocabulary, unknown, documents=Documents(documents))
+
+
+def own_text(
+    weights: "Weights", named: Texts | None = None, on_progress: OnProgress | None = None
+) -> tuple[Corpus, list[str]]:
+    """The text that a model was trained on, and where it was found; `named` says where it is now.
+
+    Raises:
+        CorpusError: the text is gone.
+        RunError: the text is no longer the one that the model was trained on.
+    """
+    # What may be published, as weights, does not know places.
+    config = read_config(weights.run).corpus if weights.run else weights.config.corpus
+    return reopen(config, weights.vocabulary, weights.run, named, on_progress)
 
 
 def _own_files(sources: Sequence[str], config: CorpusConfig, on_progress: OnProgress | None) -> list[Path]:
@@ -95,7 +121,10 @@ def reopen(
             if not files:
                 changed = changed or sources
                 continue
-            open_own = partial(open_corpus, files, config.unit, config.encoding, vocabulary, "skip")
+            documents = Documents(config.documents, config.order_seed)
+            open_own = partial(
+                open_corpus, files, config.unit, config.encoding, vocabulary, "skip", documents=documents
+            )
             corpus = open_own()
             if corpus.fingerprint == config.fingerprint and len(corpus) != config.characters:
                 corpus = open_own(keep_mark=True)  # earlier versions counted a byte order mark as text

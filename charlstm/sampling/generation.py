@@ -22,6 +22,7 @@ from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, replicate, shard_streams
 from charlstm.runtime.setup import each_within, ready_jax
+from charlstm.sampling.ending import Ending
 from charlstm.sampling.filters import Filters, sample_ids
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
@@ -150,18 +151,22 @@ def generate_ids(
         yield np.asarray(ids)[: length % CHUNK or CHUNK]
 
 
-def generate(weights: Weights, prompt: str, length: int, filters: Filters, seed: int) -> Iterator[str]:
+def generate(
+    weights: Weights, prompt: str, length: int, filters: Filters, seed: int, ending: Ending | None = None
+) -> Iterator[str]:
     """Text that follows `prompt`, in pieces; both in symbols of the vocabulary.
 
-    Without a prompt the model starts as after a line end or, if it knows none, after its first symbol.
+    It ends after `length` symbols or where `ending` says.
 
     Raises:
         VocabularyError: the prompt has unknown characters.
     """
-    ids = _prompt_ids(weights, prompt)
+    ids = weights.vocabulary.encode_prompt(prompt)
     chunks = generate_ids(weights.model, weights.params, ids, length, filters, seed)
-    for sampled in each_within(ready_jax, chunks):  # between the pieces JAX is the caller's
-        yield weights.vocabulary.decode(sampled[:, 0])
+    # Between the pieces JAX is the caller's.
+    sampled = (drawn[:, 0] for drawn in each_within(ready_jax, chunks))
+    for drawn in ending.cut(sampled, ids) if ending else sampled:
+        yield weights.vocabulary.decode(drawn)
 
 
 def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
@@ -170,12 +175,7 @@ def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, flo
     Raises:
         VocabularyError: the prompt has unknown characters.
     """
-    *_, logits = read_prompt(weights.model, weights.params, _prompt_ids(weights, prompt))
+    *_, logits = read_prompt(weights.model, weights.params, weights.vocabulary.encode_prompt(prompt))
     probabilities = np.asarray(jax.nn.softmax(logits[0]))
     best = np.argsort(-probabilities, kind="stable")[:top]
-    return [(weights.vocabulary.symbols[number], float(probabilities[number])) for number in best]
-
-
-def _prompt_ids(weights: Weights, prompt: str) -> np.ndarray:
-    symbols = weights.vocabulary.symbols
-    return weights.vocabulary.encode(prompt or ("\n" if "\n" in symbols else symbols[0]))
+    return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]

@@ -6,6 +6,7 @@ In reading order:
     signatures   what the beginning of a file says of it
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
+    documents    where texts are cut, and what stands between the pieces
     corpus       texts of any size as memory-mapped ids, kept in a cache
     catalogue    corpora that have a name
     batches      the one way to cut ids: into windows of streams

@@ -11,20 +11,24 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from charlstm.errors import CorpusError, RunError, VocabularyError, setting
-from charlstm.files import atomic_write, cache_folder, files_below, user_path, write_text
+from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, user_path, write_text
 from charlstm.options import OnProgress, Unit, Unknown
 from charlstm.text.catalogue import is_named, locate_named
-from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, read_codepoints, text_encoding
+from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
+from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
 from charlstm.text.spool import STDIN, is_read_once, opened, spool, spool_folder
-from charlstm.text.vocabulary import CODEPOINTS, UNKNOWN, Vocabulary
+from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
 
@@ -41,13 +45,27 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def documents(self) -> int:
+        """How many documents there are; 0 where none are told apart."""
+        if self.vocabulary.boundary is None:
+            return 0
+        return max(0, count_boundaries(self.ids, self.vocabulary.boundary) - 1)
+
     def split(self, validation: float) -> tuple[np.ndarray, np.ndarray]:
         """The training part and, from the end, the validation part; both parts are views.
 
         The training part keeps at least two characters. A validation part of a single character cannot be scored
-        and counts as none.
+        and counts as none. Of documents the validation part begins with the boundary that ends the training part; only
+        where that would hold out less than half of what is asked, or more than twice as much, is a document cut.
         """
-        cut = max(2, int((1 - validation) * len(self.ids)))
+        total, boundary = len(self.ids), self.vocabulary.boundary
+        cut = max(2, int((1 - validation) * total))
+        if validation and boundary is not None:
+            low, high = max(2, total - int(2 * validation * total)), min(total - 2, total - int(validation * total / 2))
+            edge = nearest_boundary(self.ids, boundary, cut, low, high)
+            if edge is not None:
+                return self.ids[: edge + 1], self.ids[edge:]
         held_out = self.ids[cut:]
         return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
 
@@ -107,11 +125,13 @@ def open_corpus(
     vocabulary: Vocabulary | None = None,
     unknown: Unknown = "error",
     *,
+    documents: Documents = WHOLE,
     keep_mark: bool = False,
 ) -> Corpus:
     """Read the texts `files` as one corpus, under `vocabulary` or, without one, under their own characters.
 
-    A byte order mark at the start of a file is no text; `keep_mark` counts it, as charlstm 0.1 did.
+    Where they are cut into `documents`, there are boundaries between them, which a given `vocabulary` must have. A byte
+    order mark at the start of a file is no text; `keep_mark` counts it, as charlstm 0.1 did.
 
     Raises:
         ConfigError: there is no such encoding.
@@ -121,34 +141,48 @@ def open_corpus(
     encoding = text_encoding(encoding) if unit == "character" else AS_BYTES
     if vocabulary is None and unit == "byte":
         vocabulary = Vocabulary.of_bytes()
+        if documents.are_cut:
+            vocabulary = vocabulary.with_boundary(documents.separator(unit))
     fingerprint = fingerprint_of(files)
     marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown, keep_mark]
+    if documents.are_cut:
+        marks += [documents.kind, documents.seed]
     key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
-    folder = cache_folder("ids", room=2 * sum(path.stat().st_size for path in files))
+    folder = cache_folder("ids", room=4 * sum(path.stat().st_size for path in files))
     _forget_unused(folder)
     if cached := _load(folder, key, fingerprint):
         return cached
 
     own = vocabulary is None
-    vocabulary = vocabulary or _scan(files, encoding, keep_mark, fingerprint)
+
+    def read(found: Fingerprint) -> Iterator[np.ndarray]:
+        return documents.read(files, unit, encoding, found, keep_mark)
+
+    vocabulary = vocabulary or _scan(files, read, fingerprint, documents.separator(unit))
     digest, found = hashlib.sha256(), Fingerprint()
-    skipped = 0
+    written = skipped = 0
     ids_path = folder / f"{key}.ids"
-    with atomic_write(ids_path) as out:
+    boundary, seed = vocabulary.boundary if documents.are_cut else None, documents.seed
+    is_shuffled = boundary is not None and seed is not None
+    with atomic_write(ids_path) as out, _scratch(folder, is_shuffled) as scratch:
         try:
-            for ids, left_out in _encode(
-                read_codepoints(files, encoding, found, keep_mark), vocabulary, "error" if own else unknown
-            ):
-                out.write(ids)
-                digest.update(ids)
+            for ids, left_out, characters in _encode(read(found), vocabulary, "error" if own else unknown):
+                (scratch or out).write(ids)
+                digest.update(b"" if scratch else ids)
                 skipped += left_out
+                written += characters
         except VocabularyError:
             if own:  # it was made of the very same files
                 raise _changed(files) from None
             raise
-        total = out.tell() // np.dtype(vocabulary.id_type).itemsize
-        _require_two(total, files, skipped)
+        _require_two(written, files, skipped)
         _require_same(found, fingerprint, files)
+        if scratch:
+            assert boundary is not None and seed is not None
+            scratch.flush()
+            for ids in shuffled(_map(scratch, vocabulary), boundary, seed):
+                out.write(ids)
+                digest.update(ids)
     facts = {"key": key, "vocabulary": vocabulary.to_json(), "skipped": skipped}
     digest.update(json.dumps(facts).encode())
     write_text(folder / f"{key}.json", json.dumps(facts | {"sha256": digest.hexdigest()}))
@@ -174,7 +208,14 @@ def read_prompt_file(path: Path | str, unit: Unit = "character", keep_newline: b
     return text if keep_newline or not text.endswith("\n") else text[:-1].removesuffix("\r")
 
 
-def _map(path: Path, vocabulary: Vocabulary) -> np.ndarray:
+@contextmanager
+def _scratch(folder: Path, is_needed: bool) -> Iterator[BinaryIO | None]:
+    """A file without a name, for ids that are put into another order; None unless `is_needed`."""
+    with storage_errors(folder), tempfile.TemporaryFile(dir=folder) if is_needed else nullcontext() as file:
+        yield file
+
+
+def _map(path: Path | BinaryIO, vocabulary: Vocabulary) -> np.ndarray:
     return np.memmap(path, dtype=vocabulary.id_type, mode="r")
 
 
@@ -237,20 +278,25 @@ def _seems_text(path: Path) -> bool:
     return b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-def _scan(files: Sequence[Path], encoding: str, keep_mark: bool, fingerprint: str) -> Vocabulary:
-    """Pass 1: which characters there are, and how often."""
-    counts, found = np.zeros(CODEPOINTS, np.int64), Fingerprint()
-    for points in read_codepoints(files, encoding, found, keep_mark):
+def _scan(
+    files: Sequence[Path], read: Callable[[Fingerprint], Iterator[np.ndarray]], fingerprint: str, separator: str
+) -> Vocabulary:
+    """Pass 1: which characters there are, and how often, and whether there are boundaries."""
+    counts, found = np.zeros(CODEPOINTS + 1, np.int64), Fingerprint()
+    for points in read(found):
         occurring = np.bincount(points)
         counts[: len(occurring)] += occurring
     _require_same(found, fingerprint, files)
-    if not counts.any():
+    if not counts[:BOUNDARY].any():
         _require_two(0, files)
-    return Vocabulary.of_counts(counts)
+    vocabulary = Vocabulary.of_counts(counts[:BOUNDARY])
+    return vocabulary.with_boundary(separator) if counts[BOUNDARY] else vocabulary
 
 
-def _encode(text: Iterator[np.ndarray], vocabulary: Vocabulary, unknown: Unknown) -> Iterator[tuple[np.ndarray, int]]:
-    """Pass 2: pieces of ids, each with the number of characters that were left out of it."""
+def _encode(
+    text: Iterator[np.ndarray], vocabulary: Vocabulary, unknown: Unknown
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Pass 2: pieces of ids, each with the numbers of characters that were left out of it, and that were not."""
     position = 0
     for points in text:
         ids = vocabulary.table[points]
@@ -258,10 +304,13 @@ def _encode(text: Iterator[np.ndarray], vocabulary: Vocabulary, unknown: Unknown
         if strange.any():
             if unknown == "error":
                 first = int(strange.argmax())
-                raise vocabulary.unknown_error(chr(points[first]), position + first + 1)
+                # Where documents are cut, what stood between them does not count.
+                place = position + first + 1 if vocabulary.boundary is None else None
+                raise vocabulary.unknown_error(chr(points[first]), place)
             ids = ids[~strange]
         position += len(points)
-        yield ids.astype(vocabulary.id_type), len(points) - len(ids)
+        boundaries = 0 if vocabulary.boundary is None else int(np.count_nonzero(ids == vocabulary.boundary))
+        yield ids.astype(vocabulary.id_type), len(points) - len(ids), len(ids) - boundaries
 
 
 def _require_same(found: Fingerprint, fingerprint: str, files: Sequence[Path]) -> None:

@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.text.signatures import SIGNATURE_BYTES, signature_of
 from charlstm.text.spool import blocks, is_read_once, name_of
-from charlstm.text.vocabulary import codepoints
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
@@ -75,23 +72,23 @@ def characters(path: Path | str, encoding: str, keep_mark: bool = False) -> Iter
     return _decoded(blocks(path, BLOCK_BYTES), path, encoding, keep_mark)
 
 
-def read_codepoints(
-    files: Sequence[Path], encoding: str, fingerprint: Fingerprint, keep_mark: bool = False
-) -> Iterator[np.ndarray]:
-    """The code points of all files, in pieces; what is read goes into the fingerprint.
+def read_text(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bool = False) -> Iterator[str]:
+    """The text of one file of a corpus, in pieces; what is read goes into the fingerprint.
 
     Bytes come as Latin-1, where a NUL is as good as any other.
+
+    Raises:
+        CorpusError: it is missing, unreadable, binary or not in this encoding.
     """
-    for path in files:
-        seen = 0
-        for text in _decoded(fingerprint.blocks(path), path, encoding, keep_mark):
-            if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
-                raise CorpusError(
-                    f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                    _hint(path, encoding) or f"{setting('unit', 'byte')} reads any file",
-                )
-            seen += len(text)
-            yield codepoints(text)
+    seen = 0
+    for text in _decoded(fingerprint.blocks(path), path, encoding, keep_mark):
+        if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
+            raise CorpusError(
+                f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
+                _hint(path, encoding) or f"{setting('unit', 'byte')} reads any file",
+            )
+        seen += len(text)
+        yield text
 
 
 def _decoded(pieces: Iterator[bytes], path: Path | str, encoding: str, keep_mark: bool) -> Iterator[str]:

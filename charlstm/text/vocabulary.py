@@ -1,8 +1,8 @@
-"""The symbols that a model knows, in id order: characters, or the 256 bytes."""
+"""The symbols that a model knows, in id order: characters, or the 256 bytes; and the boundary between documents."""
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from charlstm.files import parse_json
 from charlstm.options import Unit
 
 CODEPOINTS = 0x110000
+BOUNDARY = CODEPOINTS  # stands between documents in arrays of code points: the first number that no character has
 # Large texts have thousands of characters that hardly ever occur: other scripts, symbols, emoji. Too seldom to be
 # learned, they would be most of the head's work. So the rarest, up to a thousandth of the text, if they are many, are
 # one and the same to a model.
@@ -47,11 +48,17 @@ class Vocabulary:
 
     In the unit "byte" the symbol of id n is the character U+00n: a byte string is a text in Latin-1. The last `rare`
     symbols are those that a model does not tell apart.
+
+    `boundary` is the id of the symbol that stands between documents, if there is one. It is no character and has no
+    place in `symbols`: those after it have the id of their place plus one. In a text it is the `separator`, in symbols;
+    the boundary between files, which takes no room in them, is written as a line end.
     """
 
     symbols: str
     unit: Unit = "character"
     rare: int = 0
+    boundary: int | None = None
+    separator: str = ""
 
     @classmethod
     def of_bytes(cls) -> "Vocabulary":
@@ -76,26 +83,34 @@ class Vocabulary:
         symbols = np.concatenate([np.sort(rising[rare:]), np.sort(rising[:rare])])
         return cls("".join(map(chr, symbols)), rare=rare)
 
+    def with_boundary(self, separator: str) -> "Vocabulary":
+        """The same with a boundary, after the symbols that are not rare; in a text it is `separator`, in symbols."""
+        return replace(self, boundary=len(self.symbols) - self.rare, separator=separator)
+
     def __len__(self) -> int:
-        return len(self.symbols)
+        return len(self.symbols) + (self.boundary is not None)
 
     @cached_property
     def table(self) -> np.ndarray:
-        """The id of every code point, `UNKNOWN` where it has none: uint32 `[0x110000]`."""
-        table = np.full(CODEPOINTS, UNKNOWN, np.uint32)
-        table[self._points] = np.arange(len(self.symbols), dtype=np.uint32)
+        """The id of every code point and of `BOUNDARY`, `UNKNOWN` where it has none: uint32 `[0x110001]`."""
+        table = np.full(CODEPOINTS + 1, UNKNOWN, np.uint32)
+        table[self._points] = np.arange(len(self), dtype=np.uint32)
         return table
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
-        """How many bytes each symbol takes in UTF-8 (in the unit "byte": 1), int64 `[V]`."""
-        if self.unit == "byte":
-            return np.ones(len(self), np.int64)
-        return 1 + np.searchsorted([0x80, 0x800, 0x10000], self._points, side="right")
+        """How many bytes each symbol takes in UTF-8 (as a byte: 1), a boundary its separator: int64 `[V]`."""
+        steps = [] if self.unit == "byte" else [0x80, 0x800, 0x10000]
+        lengths = 1 + np.searchsorted(steps, self._points, side="right")
+        if self.boundary is not None:
+            lengths[self.boundary] = len(self.to_bytes(self.separator))
+        return lengths
 
     @cached_property
     def _points(self) -> np.ndarray:
-        return codepoints(self.symbols)
+        """The code point of every id, `BOUNDARY` for the boundary: uint32 `[V]`."""
+        points = codepoints(self.symbols)
+        return points if self.boundary is None else np.insert(points, self.boundary, np.uint32(BOUNDARY))
 
     @property
     def id_type(self) -> type[np.unsignedinteger]:
@@ -103,13 +118,13 @@ class Vocabulary:
         return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) - 1 <= np.iinfo(t).max)
 
     def encode(self, text: str) -> np.ndarray:
-        """The ids of `text`, `[len(text)]`.
+        """The ids of `text`; where there is a boundary, its separator in the text is one.
 
         Raises:
             VocabularyError: a character is unknown; all unknown ones are named.
         """
         pieces, unknown = [np.zeros(0, self.id_type)], dict[int, None]()
-        for points in _pieces(text):
+        for points in self._cut(text):
             ids = self.table[points]
             unknown |= dict.fromkeys(points[ids == UNKNOWN].tolist())
             pieces.append(ids.astype(self.id_type))
@@ -119,7 +134,26 @@ class Vocabulary:
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of `ids`, the inverse of `encode`."""
-        return _text(self._points[np.asarray(ids)])
+        points = self._points[np.asarray(ids)]
+        if self.boundary is None or not (at := points == BOUNDARY).any():
+            return _text(points)
+        written = codepoints(self.separator or "\n")
+        repeats = np.where(at, len(written), 1)
+        points = np.repeat(points, repeats)
+        points[np.repeat(at, repeats)] = np.tile(written, at.sum())
+        return _text(points)
+
+    def encode_prompt(self, prompt: str) -> np.ndarray:
+        """The ids that a model reads before it writes: those of `prompt`, after a boundary if there is one.
+
+        Without a prompt it starts as after a boundary, or else a line end or, if it knows neither, its first symbol.
+
+        Raises:
+            VocabularyError: the prompt has unknown characters.
+        """
+        if self.boundary is not None:
+            return np.concatenate([np.array([self.boundary], self.id_type), self.encode(prompt)])
+        return self.encode(prompt or ("\n" if "\n" in self.symbols else self.symbols[0]))
 
     def symbols_of(self, text: str) -> str:
         """`text` in this vocabulary's symbols: in the unit "byte", a character for each of its UTF-8 bytes.
@@ -145,16 +179,34 @@ class Vocabulary:
 
     def keep_known(self, text: str) -> str:
         """`text` without the characters that have no id."""
-        return "".join(_text(points[self.table[points] != UNKNOWN]) for points in _pieces(text))
+        return "".join(
+            self.separator if points[0] == BOUNDARY else _text(points[self.table[points] != UNKNOWN])
+            for points in self._cut(text)
+        )
+
+    def _cut(self, text: str) -> Iterator[np.ndarray]:
+        """The code points of a text of any length, in pieces; where there is a boundary, each separator is a piece."""
+        if self.boundary is None or not self.separator:
+            yield from _pieces(text)
+            return
+        for number, document in enumerate(text.split(self.separator)):
+            if number:
+                yield np.array([BOUNDARY], np.uint32)
+            yield from _pieces(document)
 
     def grow(self, other: "Vocabulary") -> "Vocabulary":
         """This vocabulary with the symbols of `other` that it lacks after its own, so that no id changes.
 
-        Only rare symbols move: they stay the last ones, and those that `other` has often are rare no longer.
+        Only rare symbols move: they stay the last ones, and those that `other` has often are rare no longer. A boundary
+        that is new comes first among what is new.
         """
-        frequent = _union(self.symbols[: len(self) - self.rare], other.symbols[: len(other) - other.rare])
+        known = self.symbols[: len(self.symbols) - self.rare]
+        frequent = _union(known, other.symbols[: len(other.symbols) - other.rare])
         symbols = _union(frequent, _union(self.symbols, other.symbols))
-        return Vocabulary(symbols, self.unit, len(symbols) - len(frequent))
+        boundary, separator = self.boundary, self.separator
+        if other.boundary is not None:
+            boundary, separator = len(known) if boundary is None else boundary, other.separator
+        return Vocabulary(symbols, self.unit, len(symbols) - len(frequent), boundary, separator)
 
     def unknown_error(self, unknown: str, position: int | None = None) -> VocabularyError:
         """The error for characters that this vocabulary lacks; `position` counts characters from 1."""
@@ -165,13 +217,16 @@ class Vocabulary:
             f"; {setting('escapes', True)} reads \\n and the like as what they stand for" if "\\" in unknown else ""
         )
         return VocabularyError(
-            f"{shown}{place} {verb} not among the {len(self)} characters this model knows",
+            f"{shown}{place} {verb} not among the {len(self.symbols)} characters this model knows",
             f"{setting('unknown', 'skip')} leaves such characters out{escapes}",
         )
 
     def to_json(self) -> str:
         """This vocabulary as JSON text in ASCII."""
-        return json.dumps({"unit": self.unit, "symbols": self.symbols, "rare": self.rare})
+        own = {"unit": self.unit, "symbols": self.symbols, "rare": self.rare}
+        return json.dumps(
+            own if self.boundary is None else own | {"boundary": self.boundary, "separator": self.separator}
+        )
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Vocabulary":
@@ -180,6 +235,7 @@ class Vocabulary:
         Raises:
             RunError: `text` is not such JSON; `where` names the file.
         """
+        damaged = RunError(f"{where} does not hold a vocabulary", "the file is damaged; train again or use a copy")
         try:
             data = parse_json(text)
         except ValueError:
@@ -188,10 +244,19 @@ class Vocabulary:
             case {"symbols": str(symbols), "unit": "character", "rare": int(rare)} if 0 < len(symbols) == len(
                 set(symbols)
             ) and 0 <= rare < len(symbols):
-                return cls(symbols, rare=rare)
+                vocabulary = cls(symbols, rare=rare)
             case {"symbols": symbols, "unit": "byte", "rare": 0} if symbols == cls.of_bytes().symbols:
-                return cls.of_bytes()
-        raise RunError(f"{where} does not hold a vocabulary", "the file is damaged; train again or use a copy")
+                vocabulary = cls.of_bytes()
+            case _:
+                raise damaged
+        match data:
+            case {"boundary": int(boundary), "separator": str(separator)} if (
+                0 <= boundary <= len(vocabulary.symbols) - vocabulary.rare
+            ):
+                return replace(vocabulary, boundary=boundary, separator=separator)
+            case {"boundary": _}:
+                raise damaged
+        return vocabulary
 
 
 def _union(symbols: str, more: str) -> str:

@@ -11,7 +11,7 @@ import jax
 from flax import nnx
 
 from charlstm.config import CorpusConfig, RunConfig, TrainingConfig
-from charlstm.errors import ConfigError, MemoryLimitError, setting
+from charlstm.errors import ConfigError, CorpusError, MemoryLimitError, setting
 from charlstm.events import Event, Preparing
 from charlstm.files import is_temporary, storage_errors, user_path
 from charlstm.model.parameters import grow_parameters
@@ -33,6 +33,7 @@ from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, lasting_names, open_corpus
+from charlstm.text.documents import Documents
 from charlstm.text.spool import STDIN, is_read_once
 from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts
@@ -146,7 +147,7 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
             f"{setting('unit', options.unit)}, but {options.init_from} reads {base.vocabulary.unit}s",
             "use the same unit",
         )
-    corpus, files = _open_text(texts, options, base, on_event, notes)
+    corpus, files, documents = _open_text(texts, options, base, on_event, notes)
     if any(map(is_temporary, files)):
         notes.append(
             "there is no cache folder to keep standard input in: this run cannot be resumed in another session"
@@ -166,6 +167,8 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
             encoding=options.encoding,
             fingerprint=corpus.fingerprint,
             characters=len(corpus),
+            documents=documents,
+            order_seed=options.seed,
         ),
         versions=versions(),
         init_from=_lasting(options.init_from),
@@ -184,18 +187,31 @@ def _lasting(init_from: Path | str | None) -> str | None:
 
 def _open_text(
     texts: list[str], options: TrainOptions, base: Weights | None, on_event: OnEvent, notes: list[str]
-) -> tuple[Corpus, list[Path]]:
-    """The text and its files; under the vocabulary of the weights to start from, grown by what is new, if any."""
+) -> tuple[Corpus, list[Path], str]:
+    """The text, its files and how it is cut; under the vocabulary of the weights to start from, grown by what is new.
+
+    Raises:
+        CorpusError: it cannot be read, or the separator of its documents does not occur.
+    """
     files = find_files(texts, options.unit, _as_events(on_event))
     on_event(Preparing(what="reading the text"))
-    corpus = open_corpus(files, options.unit, options.encoding)
+    kind = options.documents or ("files" if len(files) > 1 else "whole")
+    documents = Documents(kind, options.seed)
+    corpus = open_corpus(files, options.unit, options.encoding, documents=documents)
+    if documents.is_custom and corpus.documents <= len(files):
+        raise CorpusError(
+            f"{setting('documents', kind)} is taken for a separator, but does not occur in the text",
+            "other than one there are whole, files, lines and blank-lines",
+        )
     if base:
         vocabulary = base.vocabulary.grow(corpus.vocabulary)
         added = "".join(c for c in corpus.vocabulary.symbols if c not in base.vocabulary.symbols)
         named = f": {added!r:.60}" if added else ""
         notes.append(f"starting from {options.init_from}; {len(added)} characters are new{named}")
-        corpus = open_corpus(files, options.unit, options.encoding, vocabulary)
-    return corpus, files
+        corpus = open_corpus(files, options.unit, options.encoding, vocabulary, documents=documents)
+    if documents.are_cut:
+        notes.append(f"{corpus.documents:,} documents, in random order")
+    return corpus, files, kind
 
 
 def _choose_path(text: str, overwrite: bool, notes: list[str]) -> Path:

@@ -132,6 +132,8 @@ def test_a_truncated_file_is_noticed(run, share):
     [
         ("config.json", '"format": 1', '"format": 2', "format 2"),
         ("config.json", '"layers": 2', '"layers": "two"', "'layers'"),
+        ("config.json", '"order_seed": 0', '"order_seed": -1', "order_seed"),
+        ("config.json", '"documents": "whole"', '"documents": "lines"', "no boundary"),
         ("config.json", "{", "", "JSON"),
         ("vocabulary.json", '"symbols": "', '"symbols": "%', "vocabulary"),
         ("vocabulary.json", '"unit"', '"union"', "vocabulary"),

@@ -22,6 +22,7 @@ from charlstm.runs.texts import find_files, reopen
 from charlstm.text import corpus as corpora
 from charlstm.text import reading
 from charlstm.text.corpus import lasting_names, locate, open_corpus, read_prompt_file
+from charlstm.text.documents import Documents
 from charlstm.text.vocabulary import Vocabulary
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=2, max_size=60)
@@ -313,7 +314,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(
     tmp_path, monkeypatch, cache, when, swapped, comes_back
 ):
     path = written(tmp_path / "log.txt", "one line\n")
-    read, passes = corpora.read_codepoints, itertools.count(1)
+    read, passes = Documents.read, itertools.count(1)
 
     def read_while_another_writes(*arguments):
         if next(passes) == when:
@@ -323,7 +324,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(
             written(path, "one line\n")
 
     with monkeypatch.context() as patched, pytest.raises(CorpusError, match="changed while it was being read"):
-        patched.setattr(corpora, "read_codepoints", read_while_another_writes)
+        patched.setattr(Documents, "read", read_while_another_writes)
         open_corpus([path])
     assert list(cache.iterdir()) == []
 

@@ -25,7 +25,8 @@ from charlstm.runs.folder import open_run
 from charlstm.runtime.mesh import make_mesh
 from charlstm.score import Score
 from charlstm.text.batches import Windows
-from charlstm.text.corpus import Corpus
+from charlstm.text.corpus import Corpus, open_corpus
+from charlstm.text.documents import Documents
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training import loop, steps
 from charlstm.training.journal import Cadence, Clock, Journal
@@ -114,6 +115,19 @@ def test_a_stopped_and_resumed_run_is_bit_for_bit_the_one_that_never_stopped(mak
     _, finished = trained(halves, corpus, resume=True)
     assert finished.reason == "done" and finished.step == 20
 
+    assert_same_files(whole, halves)
+
+
+def test_a_run_of_documents_is_resumed_bit_for_bit_from_a_text_that_is_read_again(make_run, text_file, monkeypatch):
+    documents = Documents("lines", 3)
+    corpus = open_corpus([text_file], documents=documents)
+    whole, halves = make_run("whole", corpus), make_run("halves", corpus)
+    trained(whole, corpus)
+    asked = itertools.count()
+    trained(halves, corpus, should_stop=lambda: next(asked) >= 10)
+    monkeypatch.setenv("CHARLSTM_CACHE_DIR", str(whole.path.parent / "cache"))
+    again = open_corpus([text_file], vocabulary=halves.vocabulary, documents=documents)
+    trained(open_run(halves.path), again, resume=True)
     assert_same_files(whole, halves)
 
 
