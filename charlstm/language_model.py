@@ -190,7 +190,7 @@ class LanguageModel:
                 first, last = prompt * options.count, (prompt + 1) * options.count
                 own = range(max(first, numbers[0]), min(last, numbers[-1] + 1))
                 text = self.vocabulary.text_of(prompts[prompt])
-                samples += [Sample(text, (seed + number - first) % 2**32, self.vocabulary) for number in own]
+                samples += [Sample(text, (seed + number) % 2**32, self.vocabulary) for number in own]
                 with _ready():
                     after += [self._read(prompts[prompt], options.state)] * len(own)
             ends = [self._ends(options) for _ in samples]

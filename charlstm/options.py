@@ -176,8 +176,8 @@ _PROMPT, _ENDS, _SAMPLING, _SAMPLES = "Prompt", "Ends", "Sampling", "Several sam
 class SampleOptions:
     """How a text is sampled; without a seed, one is drawn.
 
-    First comes what may be sampled at all (`only`, `ban`), then `repetition`, then the filters in the order temperature,
-    top-k, top-p, min-p, typical. `state` is what `LanguageModel.read` returned: the prompt goes on from there.
+    First comes what may be sampled at all (`only`, `ban`), then `repetition`, then the filters in the order
+    temperature, top-k, top-p, min-p, typical. `state` is what `LanguageModel.read` returned: the prompt goes on from there.
     """
 
     prompt: str = ""
@@ -248,10 +248,10 @@ class SampleOptions:
 class SamplesOptions(SampleOptions):
     """How many texts are sampled at once: `count` of each of the `prompts` or, if there are none, of the one `prompt`.
 
-    The first text of a prompt has the seed `seed`, the next one `seed` + 1, and so on.
+    The first text of all has the seed `seed`, the next one `seed` + 1, and so on.
     """
 
-    count: int = option(1, "Samples of each prompt, with seeds that count up from --seed.", _SAMPLES, from_one(65_536))
+    count: int = option(1, "Samples of each prompt; the first has the seed --seed, the next one a seed larger by 1, and so on.", _SAMPLES, from_one(65_536))
     prompts: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,9 @@ _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", "'": "'", '"'
 def unescaped(text: str, unit: Unit, name: str = "prompt") -> str:
     r"""`text` with \n, \t, \r, \0, \\, \', \", \xHH, \uHHHH and \UHHHHHHHH as what they stand for.
 
-    `name` is the option that it stands in. In the unit "byte" \xHH is a byte: from 80 on a lone surrogate, as Python has bytes that are no text.
+    `name` is the option that it stands in.
+
+    In the unit "byte" \xHH is a byte: from 80 on a lone surrogate, as Python has bytes that are no text.
 
     Raises:
         ConfigError: a backslash begins none of these.

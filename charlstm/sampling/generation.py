@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
-from jaxtyping import Float, Integer, Key, UInt32
+from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
 from charlstm.model.network import States
@@ -154,7 +154,7 @@ def generate(
     chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask)
     ends = ends or Ends()
     for sampled in each_within(ready_jax, chunks):  # between the pieces JAX is the caller's
-        piece, ended = ends.cut(weights.vocabulary.decode(sampled.ids[:, 0]))
+        piece, ended = ends.cut(weights.vocabulary.decode(np.asarray(sampled.ids[:, 0])))
         yield piece
         if ended:
             return
@@ -198,7 +198,7 @@ def generate_samples(
         done += len(drawn.ids)
         for stream, sample in enumerate(samples):
             if not sample.ended:
-                piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(drawn.ids[:, stream]))
+                piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(np.asarray(drawn.ids[:, stream])))
                 sample.pieces.append(piece)
                 sample.log_probabilities += drawn.log_probabilities[: len(piece), stream].tolist()
                 if done == length and not sample.ended:

@@ -80,15 +80,16 @@ def test_a_prompt_comes_from_wherever_it_is(monkeypatch, model, tmp_path):
     expected = sampled(monkeypatch, weights, "--prompt", "HOB:\nThe", "--length", "20")
     for way in (["--prompt", r"HOB:\nThe", "--escapes"], ["--prompt-file", "prompt.txt"], ["--prompt-file", "-"]):
         assert sampled(monkeypatch, weights, *way, "--length", "20", stdin=b"HOB:\nThe\r\n") == expected
-    kept = ["--keep-newline", "--length", "0", "--prompt-file"]
-    assert sampled(monkeypatch, weights, *kept, "prompt.txt") == b"HOB:\nThe\n"
-    assert sampled(monkeypatch, weights, "--length", "0", "--prompt-file", "./-", stdin=b"HOB") == b"The"
+    kept = ["--keep-newline", "--length", "1", "--prompt-file"]
+    assert sampled(monkeypatch, weights, *kept, "prompt.txt")[:-1] == b"HOB:\nThe\n"
+    assert sampled(monkeypatch, weights, "--length", "1", "--prompt-file", "./-", stdin=b"HOB")[:-1] == b"The"
 
 
 def test_bytes_of_a_prompt_are_kept_and_can_be_typed(monkeypatch, model):
     weights = model(Vocabulary.of_bytes())
-    assert sampled(monkeypatch, weights, "--prompt-file", "-", "--length", "0", stdin=b"\xff\0\r\n") == b"\xff\0\r\n"
-    assert sampled(monkeypatch, weights, "--prompt", r"\xff\0\n", "--escapes", "--length", "0") == b"\xff\0\n"
+    piped = sampled(monkeypatch, weights, "--prompt-file", "-", "--length", "1", stdin=b"\xff\0\r\n")
+    assert piped[:-1] == b"\xff\0\r\n"
+    assert sampled(monkeypatch, weights, "--prompt", r"\xff\0\n", "--escapes", "--length", "1")[:-1] == b"\xff\0\n"
 
 
 def test_weights_come_from_standard_input_and_from_a_pipe(monkeypatch, model):
@@ -132,7 +133,7 @@ def test_a_home_folder_is_meant_where_a_shell_left_it_alone(monkeypatch, model):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(path.parent))
     path.with_name("prompt").write_bytes(b"ab\n")
-    assert sampled(monkeypatch, f"~{os.sep}{path.name}", "--prompt-file", "~/prompt", "--length", "0") == b"ab"
+    assert sampled(monkeypatch, f"~{os.sep}{path.name}", "--prompt-file", "~/prompt", "--length", "1")[:2] == b"ab"
 
 
 @pytest.mark.parametrize("filters", [["--top-p", "1e-50"], ["--top-p", "1e-320", "--top-k", "2"]], ids=str)
