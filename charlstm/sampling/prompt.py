@@ -78,7 +78,7 @@ def load_state(path: Path | str, weights: Weights) -> PromptState:
     path = Path(path)
     tensors, header = load_tensors(path)
     if header.get("format") != _FORMAT:
-        raise RunError(f"{path} is not a prompt state", "`charlstm sample --save-state` writes one")
+        raise RunError(f"{path} is no prompt state", "`charlstm sample --save-state` writes one")
     require_own(header.get("fingerprint", ""), weights, str(path))
     states = tuple(
         type(each)(jnp.asarray(tensors[f"layers.{layer}.hidden"]), jnp.asarray(tensors[f"layers.{layer}.cell"]))

@@ -34,7 +34,7 @@ def probabilities_of(logits: np.ndarray) -> np.ndarray:
 
 
 @given(LOGITS, SHARES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_typical_set_is_that_of_its_definition(logits, typical):
     probabilities = probabilities_of(logits)
     distance = np.abs(-np.log(probabilities) - (-probabilities * np.log(probabilities)).sum())
@@ -46,7 +46,7 @@ def test_the_typical_set_is_that_of_its_definition(logits, typical):
 
 
 @given(LOGITS, SHARES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_min_p_is_a_fraction_of_the_largest(logits, min_p):
     share = np.exp(logits.astype(np.float64) - logits.max())
     if np.abs(share - min_p).min() > 1e-5:
@@ -54,7 +54,7 @@ def test_min_p_is_a_fraction_of_the_largest(logits, min_p):
 
 
 @given(LOGITS, SHARES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_a_nucleus_is_minimal(logits, top_p):
     probabilities = probabilities_of(logits)
     nucleus = sorted(kept(keep_top_p(jnp.array(logits)[None], top_p)), key=lambda k: probabilities[k])
@@ -63,7 +63,7 @@ def test_a_nucleus_is_minimal(logits, top_p):
 
 
 @given(LOGITS, SHARES, SHARES)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_what_is_stricter_keeps_a_part_of_what_is_laxer(logits, one, other):
     row, low, high = jnp.array(logits)[None], min(one, other), max(one, other)
     for keep in (keep_top_p, keep_typical):
@@ -88,7 +88,7 @@ def test_what_keeps_everything_changes_nothing(logits):
     st.tuples(*[st.sampled_from([1e-320, 1e-50, 0.5, 1.0])] * 2), st.sampled_from([0.0, 1e-320, 0.5, 1.0]),
     st.sampled_from([0.0, 0.99]), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_something_always_stays(logits, temperature, top_k, shares, min_p, uniform, only_one):
     filters = Filters(temperature, top_k, *(shares[0], min_p, shares[1]))
     if only_one:  # all others are banned
