@@ -177,7 +177,7 @@ class SampleOptions:
     """How a text is sampled; without a seed, one is drawn.
 
     First comes what may be sampled at all (`only`, `ban`), then `repetition`, then the filters in the order
-    temperature, top-k, top-p, min-p, typical. `state` is what `LanguageModel.read` returned: the prompt goes on from there.
+    temperature, top-k, top-p, min-p, typical. `state` is what `LanguageModel.read` returned: the prompt goes on there.
     """
 
     prompt: str = ""
@@ -251,7 +251,12 @@ class SamplesOptions(SampleOptions):
     The first text of all has the seed `seed`, the next one `seed` + 1, and so on.
     """
 
-    count: int = option(1, "Samples of each prompt; the first has the seed --seed, the next one a seed larger by 1, and so on.", _SAMPLES, from_one(65_536))
+    count: int = option(
+        1,
+        "Samples of each prompt; the first has the seed --seed, the next one a seed larger by 1, and so on.",
+        _SAMPLES,
+        from_one(65_536),
+    )
     prompts: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:

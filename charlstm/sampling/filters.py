@@ -30,8 +30,11 @@ class Filters(NamedTuple):
 
     @classmethod
     def of(cls, options: SampleOptions) -> "Filters":
-        """Those that are asked for."""
-        return cls(*(getattr(options, name) for name in cls._fields))
+        """Those that are asked for; whole numbers are numbers, too, and one program is enough for both."""
+        return cls(
+            float(options.temperature), options.top_k, float(options.top_p), float(options.min_p),
+            float(options.typical), float(options.repetition),
+        )  # fmt: skip
 
 
 def scale(logits: Float[Array, "S V"], temperature: float) -> Float[Array, "S V"]:
@@ -41,6 +44,8 @@ def scale(logits: Float[Array, "S V"], temperature: float) -> Float[Array, "S V"
 
 def keep_top_k(logits: Float[Array, "S V"], top_k: int) -> Float[Array, "S V"]:
     """Keep the `top_k` most likely."""
+    if logits.shape[-1] <= _FEW:
+        return jnp.where(_fewest(logits, jnp.ones_like(logits), top_k), logits, -jnp.inf)
     least = jax.lax.top_k(logits, top_k)[0][..., -1:]
     return jnp.where(logits < least, -jnp.inf, logits)
 
