@@ -45,7 +45,7 @@ def scale(logits: Float[Array, "S V"], temperature: float) -> Float[Array, "S V"
 def keep_top_k(logits: Float[Array, "S V"], top_k: int) -> Float[Array, "S V"]:
     """Keep the `top_k` most likely."""
     if logits.shape[-1] <= _FEW:
-        return jnp.where(_fewest(logits, jnp.ones_like(logits), top_k), logits, -jnp.inf)
+        return jnp.where(_fewest(logits, jnp.ones_like(logits), float(top_k)), logits, -jnp.inf)
     least = jax.lax.top_k(logits, top_k)[0][..., -1:]
     return jnp.where(logits < least, -jnp.inf, logits)
 
