@@ -13,6 +13,8 @@ from charlstm.model.parameters import initial_parameters
 from charlstm.options import Precision, TrainOptions
 from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import generate_ids
+from charlstm.sampling.prompt import PromptState, read_prompt
+from charlstm.sampling.repetition import LOOK_BACK
 from charlstm.training.machine import Machine, per_second, training_speed
 from charlstm.training.plan import resolve, weights_used
 
@@ -50,9 +52,12 @@ def measure(hidden_sizes: tuple[int, ...], devices: int, seconds: float) -> Iter
 def sampling_speed(model: ModelConfig, streams: int, seconds: float, precision: Precision = "float32") -> float:
     """Characters per second sampled at temperature 0.8, all streams together."""
     params = initial_parameters(model, 0)
+    states, logits = read_prompt(model, params, np.zeros(1, np.int32))
+    after = PromptState(states, logits, np.zeros(LOOK_BACK, np.int32), "")
 
     def sample() -> None:
-        for _ in generate_ids(model, params, np.zeros(1, np.int32), _SAMPLE_LENGTH, Filters(), 0, streams, precision):
+        seeds = range(streams)
+        for _ in generate_ids(model, params, [after] * streams, _SAMPLE_LENGTH, Filters(), seeds, precision=precision):
             pass
 
     return per_second(sample, _SAMPLE_LENGTH * streams, seconds)

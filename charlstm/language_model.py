@@ -6,21 +6,28 @@ by the first call, not by importing this.
 
 import codecs
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
+from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
-from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions
+from charlstm.options import EvaluateOptions, SampleOptions, SamplesOptions, TrainOptions, Unknown
 from charlstm.score import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from charlstm.runs.weights import Weights
+    from charlstm.sampling.ends import Ends
+    from charlstm.sampling.generation import Sample
+    from charlstm.sampling.prompt import PromptState
     from charlstm.text.vocabulary import Vocabulary
 
 P = ParamSpec("P")
@@ -38,6 +45,19 @@ def _with_jax(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **named)
 
     return run
+
+
+def _ready() -> AbstractContextManager[None]:
+    from charlstm.runtime.setup import ready_jax
+
+    return ready_jax()
+
+
+def _seed(options: SampleOptions) -> int:
+    """The seed that is given, or one that is drawn."""
+    import secrets
+
+    return secrets.randbelow(2**32) if options.seed is None else options.seed
 
 
 class LanguageModel:
@@ -68,42 +88,141 @@ class LanguageModel:
         """Sample a text that follows a prompt; the prompt itself is not returned.
 
         Raises:
-            ConfigError: an option is out of range.
+            ConfigError: an option is out of range, or the text would never end.
+            RunError: the state is of another model.
             VocabularyError: the prompt has unknown characters, and they are not to be skipped.
             CorpusError, RunError: only new documents are asked for, and the model's own text is gone or has changed.
         """
+        if options.is_endless:
+            raise ConfigError(f"{setting('length', 0)} is endless", "take its pieces from `stream`, or give it an end")
         return "".join(self._stream(options))
 
     @method_takes(SampleOptions)
     def stream(self, options: SampleOptions) -> Iterator[str]:
-        """The same text as `sample`, in pieces, each as soon as it is there.
+        """The same text as `sample`, in pieces, each as soon as it is there; with a length of 0 it need not end.
 
         Raises:
             ConfigError: an option is out of range.
+            RunError: the state is of another model.
             VocabularyError: the prompt has unknown characters, and they are not to be skipped.
         """
         return self._stream(options)
 
+    @method_takes(SamplesOptions)
+    def samples(self, options: SamplesOptions) -> "list[Sample]":
+        """Sample several texts at once: `count` of each of the `prompts`, each as if it were sampled alone.
+
+        Raises:
+            ConfigError: an option is out of range, or the texts would never end.
+            RunError: the state is of another model.
+            VocabularyError: a prompt has unknown characters, and they are not to be skipped.
+        """
+        if options.is_endless:
+            raise ConfigError(f"{setting('length', 0)} is endless", "take its pieces from `stream`, or give it an end")
+        return [sample for group in self._groups(options) for sample in deque(group, maxlen=1).pop()]
+
+    @method_takes(SamplesOptions)
+    def growing_samples(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
+        """The texts of `samples` in groups that are sampled at once, each as often as all of its texts have grown.
+
+        Raises:
+            ConfigError: an option is out of range.
+            RunError: the state is of another model.
+            VocabularyError: a prompt has unknown characters, and they are not to be skipped.
+        """
+        return self._groups(options)
+
+    @_with_jax
+    def read(self, prompt: str = "", unknown: Unknown = "error", state: "PromptState | None" = None) -> "PromptState":
+        """What the model is like after `prompt`, for `state` of any number of samples; on from `state`, if given.
+
+        Raises:
+            RunError: the state is of another model.
+            VocabularyError: the prompt has unknown characters.
+        """
+        return self._read(self._symbols(prompt, unknown == "skip"), state)
+
+    @_with_jax
+    def load_state(self, path: Path | str) -> "PromptState":
+        """The state that was saved by `read(...).save(path)`.
+
+        Raises:
+            RunError: it is missing, damaged, or of another model.
+        """
+        from charlstm.sampling.prompt import load_state
+
+        return load_state(user_path(path), self.weights)
+
+    def _read(self, symbols: str, state: "PromptState | None") -> "PromptState":
+        from charlstm.sampling.generation import read_text
+        from charlstm.sampling.prompt import require_own
+
+        if state is not None:
+            require_own(state.fingerprint, self.weights, "the prompt's state")
+        return read_text(self.weights, symbols, state)
+
     @_with_jax
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
-        import secrets
-
         from charlstm.runs.texts import own_text
         from charlstm.sampling.ending import Ending
         from charlstm.sampling.filters import Filters
         from charlstm.sampling.generation import generate
 
-        seed = secrets.randbelow(2**32) if options.seed is None else options.seed
         prompt = self._symbols(options.prompt, options.unknown == "skip")
-        length, ending = options.length, None
+        mask, ends, length, cut = self._mask(options), self._ends(options), options.length, None
         if options.documents:
             own = own_text(self.weights, options.own_text)[0] if options.novel else None
-            length, ending = 2**62, Ending.after(options.documents, self.vocabulary, own)
-        pieces = generate(self.weights, prompt, length, Filters.of(options), seed, ending)
+            ending = Ending.after(options.documents, self.vocabulary, own)
+            length = 0
+            cut = functools.partial(ending.cut, prompt=self.vocabulary.encode_prompt(prompt))
+        after = self._read(prompt, options.state)
+        pieces = generate(self.weights, after, length, Filters.of(options), _seed(options), mask, ends, cut)
         if self.vocabulary.unit == "character":
             return pieces
         return codecs.iterdecode((piece.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")
+
+    @_with_jax
+    def _groups(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
+        from charlstm.sampling.filters import Filters
+        from charlstm.sampling.generation import MAX_STREAMS, Sample, generate_samples
+
+        if options.documents:
+            raise ConfigError(
+                f"{setting('documents')} is not for several samples, nor for JSON", "sample one as a text"
+            )
+        seed, mask, filters = _seed(options), self._mask(options), Filters.of(options)
+        prompts = [self._symbols(prompt, options.unknown == "skip") for prompt in options.prompts or [options.prompt]]
+        self._ends(options)
+
+        def grow(numbers: range) -> "Iterator[list[Sample]]":
+            samples: list[Sample] = []
+            after: list[PromptState] = []
+            for prompt in range(numbers[0] // options.count, numbers[-1] // options.count + 1):
+                first, last = prompt * options.count, (prompt + 1) * options.count
+                own = range(max(first, numbers[0]), min(last, numbers[-1] + 1))
+                text = self.vocabulary.text_of(prompts[prompt])
+                samples += [Sample(text, (seed + number) % 2**32, self.vocabulary) for number in own]
+                with _ready():
+                    after += [self._read(prompts[prompt], options.state)] * len(own)
+            ends = [self._ends(options) for _ in samples]
+            for _ in generate_samples(self.weights, samples, after, options.length, filters, mask, ends):
+                yield samples
+
+        total = len(prompts) * options.count
+        return (grow(range(first, min(first + MAX_STREAMS, total))) for first in range(0, total, MAX_STREAMS))
+
+    def _mask(self, options: SampleOptions) -> "np.ndarray | None":
+        from charlstm.sampling.allowed import allowed_mask
+
+        return allowed_mask(self.vocabulary, options.only, options.ban)
+
+    def _ends(self, options: SampleOptions) -> "Ends":
+        from charlstm.sampling.ends import Ends, check_ends
+
+        until = [self.vocabulary.symbols_of(text) for text in options.ends]
+        check_ends(self.vocabulary, until, options.lines)
+        return Ends(until, options.lines)
 
     def _symbols(self, prompt: str, skip_unknown: bool = False) -> str:
         """A prompt in symbols of the vocabulary, all of them known."""

@@ -98,5 +98,8 @@ def _type_in_words(hint: Any) -> str:
         return " or ".join(map(repr, typing.get_args(hint)))
     if isinstance(hint, types.UnionType):
         return " or ".join(map(_type_in_words, typing.get_args(hint)))
-    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", Path: "a path"}
+    names = {
+        int: "a whole number", float: "a number", bool: "True or False", str: "a string", Path: "a path",
+        list[str]: "a list of strings",
+    }  # fmt: skip
     return names.get(hint, "None")

@@ -169,3 +169,88 @@ def test_signals_stay_the_callers_own(folder):
         "assert seen == {handlers()}"
     )
     in_new_process(program, folder)
+
+
+def test_many_samples_are_those_of_each_prompt_and_seed_alone(model):
+    found = model.samples(prompts=["The ", "and "], count=3, length=150, seed=4)
+    assert [(each.prompt, each.seed) for each in found] == [
+        *(("The ", 4), ("The ", 5), ("The ", 6), ("and ", 7), ("and ", 8), ("and ", 9)),
+    ]
+    for each in found:
+        assert each.ended == "length" and each.text == model.sample(each.prompt, length=150, seed=each.seed)
+    assert model.samples("The ", length=150, seed=2**32 - 1, count=2)[1].seed == 0
+
+
+def test_groups_of_samples_are_one_set_of_samples(model, monkeypatch):
+    whole = model.samples("The ", prompts=["The ", "and "], count=3, length=50, seed=4)
+    monkeypatch.setattr("charlstm.sampling.generation.MAX_STREAMS", 4)
+    grouped = model.samples("The ", prompts=["The ", "and "], count=3, length=50, seed=4)
+    assert [(each.prompt, each.seed, each.text) for each in grouped] == [
+        (each.prompt, each.seed, each.text) for each in whole
+    ]
+
+
+def test_log_probabilities_are_those_of_the_model_before_any_filter(model):
+    (sample,) = model.samples("The ", length=6, seed=1, temperature=0.5, top_k=2, ban="letters")
+    text = "The "
+    for character, found in zip(sample.text, sample.log_probabilities, strict=True):
+        odds = dict(model.next_characters(text, top=1000))
+        assert found == pytest.approx(math.log(odds[character]), abs=1e-4)
+        text += character
+    assert not any(map(str.isalpha, sample.text))
+
+
+def test_texts_end_where_they_are_told_to(model):
+    whole = model.sample("The ", length=400, seed=3)
+    letter = next(each for each in whole if each.isalpha())
+    assert model.sample("The ", length=0, seed=3, until=letter) == whole[: whole.index(letter) + 1]
+    assert model.sample("The ", length=0, seed=3, lines=2, temperature=5).count("\n") == 2
+    pair = whole[127:129]  # one of them ends a chunk, the other one begins the next
+    assert model.sample("The ", length=0, seed=3, until=[pair, "~"][:1]) == whole[: whole.index(pair) + 2]
+    ended = {each.ended for each in model.samples("The ", count=8, seed=1, length=40, until=letter)}
+    assert ended <= {"until", "length"} and "until" in ended
+
+
+def test_an_endless_stream_begins_like_any_other(model):
+    import itertools
+
+    pieces = model.stream("The ", length=0, seed=3)
+    assert "".join(itertools.islice(pieces, 3))[:300] == model.sample("The ", length=300, seed=3)
+
+
+def test_a_prompt_is_read_once_and_sampled_often(model, folder):
+    state = model.read("The salt ")
+    state.save(folder / "state")
+    for found in (state, model.load_state(folder / "state")):
+        assert model.sample("road ", state=found, length=80, seed=1) == model.sample(
+            "The salt road ", length=80, seed=1
+        )
+        assert model.sample(state=found, length=80, seed=1) == model.sample("The salt ", length=80, seed=1)
+    looping = {"length": 200, "temperature": 0, "repetition": 1.0}  # what was read counts as written
+    assert model.sample(state=model.read(VERSE[:100]), **looping) == model.sample(VERSE[:100], **looping)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda model: model.sample(length=0), "length=0` is endless"),
+        (lambda model: model.samples(length=0), "length=0` is endless"),
+        (lambda model: model.samples(length=0, count=2), "length=0` is endless"),
+        (lambda model: model.sample(until=""), "until is empty"),
+        (lambda model: model.sample(until=["a", 3]), "until is .* a list of strings"),
+        (lambda model: model.sample(until="ж"), "until='ж'` never comes"),
+        (lambda model: model.sample(only="ж"), "only='ж'` leaves none"),
+        (lambda model: model.sample(ban="ascii"), "ban='ascii'` leaves no character"),
+        (lambda model: model.sample(typical=0), "typical is 0"),
+        (lambda model: model.sample(min_p=1.1), "min_p is 1.1"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(model, call, words):
+    with pytest.raises(charlstm.ConfigError, match=words):
+        call(model)
+
+
+def test_the_state_of_another_model_is_refused(model, folder):
+    other = charlstm.train(folder / "verse.txt", run=folder / "other", seed=9, **SMALL)
+    with pytest.raises(charlstm.RunError, match="another model"):
+        model.sample(state=other.read("The "))

@@ -9,8 +9,10 @@ _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.?)", 
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", "'": "'", '"': '"'}
 
 
-def unescaped(text: str, unit: Unit) -> str:
+def unescaped(text: str, unit: Unit, name: str = "prompt") -> str:
     r"""`text` with \n, \t, \r, \0, \\, \', \", \xHH, \uHHHH and \UHHHHHHHH as what they stand for.
+
+    `name` is the option that it stands in.
 
     In the unit "byte" \xHH is a byte: from 80 on a lone surrogate, as Python has bytes that are no text.
 
@@ -26,7 +28,7 @@ def unescaped(text: str, unit: Unit) -> str:
         if not 0 <= number <= 0x10FFFF or 0xD800 <= number < 0xE000:
             shown = text[found.start() : found.start() + {"x": 4, "u": 6, "U": 10}.get(escape[:1], 2)]
             raise ConfigError(
-                f"{setting('prompt')} holds {shown}, which is no escape",
+                f"{setting(name)} holds {shown}, which is no escape",
                 r"there are \n \t \r \0 \\ \' \" \xHH \uHHHH \UHHHHHHHH; two backslashes are one",
             )
         is_byte = unit == "byte" and escape[0] == "x" and number >= 0x80

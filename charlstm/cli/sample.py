@@ -1,91 +1,237 @@
 """`charlstm sample`."""
 
 import codecs
+import json
+import math
+import secrets
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
+from charlstm.cli.prompts import read_prompt, read_prompts
 from charlstm.errors import ConfigError
-from charlstm.language_model import LanguageModel, load
-from charlstm.options import SampleOptions
+from charlstm.files import user_path
+from charlstm.language_model import load
+from charlstm.options import SamplesOptions, Unit
+
+if TYPE_CHECKING:
+    from charlstm.sampling.generation import Sample
+    from charlstm.text.vocabulary import Vocabulary
 
 
-def _prompt_option(text: str, *flags: str, **more: Any) -> Any:
-    return typer.Option(*flags, help=text, rich_help_panel="Prompt", **more)
+def _option(panel: str, text: str, *flags: str, **more: Any) -> Any:
+    return typer.Option(*flags, help=text, rich_help_panel=panel, **more)
 
 
-@options_of(SampleOptions)
+@options_of(SamplesOptions)
 def sample(
     chosen: dict[str, Any],
     run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=NEWEST)] = None,
     prompt: Annotated[
         str | None,
-        _prompt_option("The beginning of the text.", show_default="the beginning of a document, or a line end"),
+        _option("Prompt", "The beginning of the text.", show_default="the beginning of a document, or a line end"),
     ] = None,
     escapes: Annotated[
-        bool, _prompt_option(r"Read \n, \t, \xHH, \uHHHH and the like in --prompt.", "--escapes")
+        bool,
+        _option("Prompt", r"Read \n, \t, \xHH, \uHHHH and the like in prompts, --until, --only, --ban.", "--escapes"),
     ] = False,
     prompt_file: Annotated[
-        str | None, _prompt_option("A file with the prompt, or - for standard input.", metavar="PATH")
+        str | None, _option("Prompt", "A file with the prompt, or - for standard input.", metavar="PATH")
     ] = None,
     keep_newline: Annotated[
-        bool, _prompt_option("Keep the line end at the end of --prompt-file.", "--keep-newline")
+        bool, _option("Prompt", "Keep the line end at the end of --prompt-file.", "--keep-newline")
     ] = False,
-    echo: Annotated[bool, _prompt_option("Write the prompt, too.")] = True,
+    prompts: Annotated[
+        str | None, _option("Several samples", "A file of prompts, one a line, or -.", metavar="PATH")
+    ] = None,
+    load_state: Annotated[
+        str | None, _option("Prompt", "Go on from what --save-state saved; a prompt is read after it.", metavar="PATH")
+    ] = None,
+    save_state: Annotated[
+        str | None, _option("Prompt", "Save what the model is like after the prompt.", metavar="PATH")
+    ] = None,
+    echo: Annotated[bool, _option("Prompt", "Write the prompt, too.")] = True,
+    output: Annotated[
+        str | None, _option("Output", "Write to a file, whole or not at all, not to standard output.", metavar="PATH")
+    ] = None,
+    as_json: Annotated[
+        bool, _option("Output", "One JSON object a sample, with the log-probability of each character.", "--json")
+    ] = False,
+    quiet: Annotated[bool, _option("Output", "No remarks: neither the seed nor the speed.", "--quiet")] = False,
 ) -> None:
     """Generate text; it streams to standard output."""
-    if prompt is not None and prompt_file is not None:
-        raise ConfigError("--prompt and --prompt-file contradict each other", "give one of them")
-    if escapes and prompt is None:
-        raise ConfigError("--escapes is for --prompt, which is not given")
+    sources = {"--prompt": prompt, "--prompt-file": prompt_file, "--prompts": prompts}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} contradict each other", "give one of them")
+    if escapes and not any([prompt, prompts, chosen["until"], chosen["only"], chosen["ban"]]):
+        raise ConfigError("--escapes is for --prompt and for what else is typed, none of which is given")
     if keep_newline and prompt_file is None:
         raise ConfigError("--keep-newline is for --prompt-file, which is not given")
-    if run == prompt_file == "-":
+    if run == "-" and "-" in (prompt_file, prompts):
         raise ConfigError("standard input cannot be both the model and the prompt", "name a file for one of them")
-    SampleOptions(**chosen)  # what is out of range is refused before anything is loaded
+    if save_state is not None and prompts is not None:
+        raise ConfigError("--save-state is for one prompt, not for those of --prompts")
+    SamplesOptions(**chosen)  # what is out of range is refused before anything is loaded
+    path = _output_path(output)
     model = load(run)
-    import secrets
-
     from charlstm.display import console
 
-    prompt = _prompt(model, prompt, escapes, prompt_file, keep_newline)
+    unescape = _unescaping(model.vocabulary.unit) if escapes else lambda text, name: text
+    chosen["until"] = [unescape(text, "until") for text in chosen["until"] or []]
+    chosen |= {name: unescape(chosen[name], name) for name in ("only", "ban") if chosen[name] is not None}
     is_drawn = chosen["seed"] is None
     if is_drawn:
         chosen["seed"] = secrets.randbelow(2**32)
-    pieces = model.stream(prompt, **chosen)  # names unknown characters before anything is written
-    if is_drawn and chosen["temperature"]:
-        console.note(f"--seed {chosen['seed']}")
-    written = _as_bytes(model, prompt if echo else "", pieces)
-    if not sys.stdout.isatty():
-        for piece in written:
-            console.write(piece)
-        return
-    from charlstm.display.visible import visible_pieces
+    if prompts is not None:
+        chosen["prompts"] = [unescape(line, "prompts") for line in read_prompts(model.vocabulary, prompts)]
+    elif prompt_file is not None:
+        chosen["prompt"] = read_prompt(model.vocabulary, prompt_file, keep_newline)
+    else:
+        chosen["prompt"] = unescape(prompt or "", "prompt")
+    if load_state is not None:
+        chosen["state"] = model.load_state(load_state)
+    if save_state is not None:
+        state = model.read(chosen["prompt"], unknown=chosen["unknown"], state=chosen.get("state"))
+        state.save(user_path(save_state))
+    options, meter = SamplesOptions(**chosen), _Meter()
+    samples = max(1, len(options.prompts)) * options.count
+    if samples > 1 or as_json:
+        groups = model.growing_samples(**chosen)
+        parts = _as_json(groups, options, meter) if as_json else _as_texts(groups, options, echo, meter)
+    else:  # names unknown characters before anything is written
+        parts = _as_text(model.vocabulary, options, model.stream(**_alone(chosen)), echo, meter)
+    shows_speed = console.on_terminal(console.err) and not quiet
+    if is_drawn and options.temperature and not quiet and not shows_speed:
+        console.note(f"--seed {options.seed}")
+    is_interrupted = _write(parts, path, as_lines=as_json)
+    if shows_speed:
+        console.note(f"{meter} --seed {options.seed}")
+    if is_interrupted:
+        raise typer.Exit(130)
 
-    for piece in visible_pieces(codecs.iterdecode(written, "utf-8", "backslashreplace")):
-        console.write(piece)
-    console.write("\n")  # the shell's prompt belongs on a line of its own
 
-
-def _prompt(model: LanguageModel, prompt: str | None, escapes: bool, file: str | None, keep_newline: bool) -> str:
-    """The prompt, from wherever it comes."""
+def _unescaping(unit: Unit) -> Callable[[str, str], str]:
     from charlstm.cli.escapes import unescaped
-    from charlstm.files import user_path
-    from charlstm.text.corpus import read_prompt_file
 
-    vocabulary = model.vocabulary
-    if file is not None:
-        path = file if file == "-" else user_path(file)
-        return vocabulary.text_of(read_prompt_file(path, vocabulary.unit, keep_newline))
-    return unescaped(prompt or "", vocabulary.unit) if escapes else prompt or ""
+    return lambda text, name: unescaped(text, unit, name)
 
 
-def _as_bytes(model: LanguageModel, prompt: str, pieces: Iterator[str]) -> Iterator[bytes]:
+def _output_path(output: str | None) -> Path | None:
+    """Where the text goes; what is no file must not be replaced by one."""
+    path = None if output is None else user_path(output)
+    if path is not None and path.exists() and not path.is_file():
+        raise ConfigError(f"--output {output} is not a file", "name a file, or send standard output there")
+    return path
+
+
+def _alone(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What `stream` takes."""
+    prompt = chosen.get("prompts") or [chosen.get("prompt", "")]
+    return {name: value for name, value in chosen.items() if name not in ("count", "prompts")} | {"prompt": prompt[0]}
+
+
+class _Meter:
+    """Counts characters, and how many of them there are a second, from its making on."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self._start = time.perf_counter()
+
+    def __str__(self) -> str:
+        speed = self.characters / (time.perf_counter() - self._start)
+        return f"{self.characters:,} characters, {speed:,.0f} characters/s,"
+
+
+def _write(parts: Iterator[bytes], path: Path | None, as_lines: bool) -> bool:
+    """Write to a file or to standard output, and say whether Ctrl-C ended it: what was written by then is kept."""
+    from charlstm.display import console
+    from charlstm.display.visible import visible_pieces
+    from charlstm.files import atomic_write
+
+    is_interrupted = False
+    with ExitStack() as stack:
+        file = None if path is None else stack.enter_context(atomic_write(path))
+        as_shown = file is None and sys.stdout.isatty()
+        pieces = visible_pieces(codecs.iterdecode(parts, "utf-8", "backslashreplace")) if as_shown else parts
+        try:
+            for piece in pieces:
+                if isinstance(piece, bytes) and file is not None:
+                    file.write(piece)
+                else:
+                    console.write(piece)
+        except KeyboardInterrupt:
+            is_interrupted = True
+        if as_shown and not as_lines:
+            console.write("\n")  # the shell's prompt belongs on a line of its own
+    return is_interrupted
+
+
+def _echoed(vocabulary: "Vocabulary", prompt: str, echo: bool) -> bytes:
+    return vocabulary.to_bytes(vocabulary.keep_known(vocabulary.symbols_of(prompt))) if echo else b""
+
+
+def _as_text(
+    vocabulary: "Vocabulary", options: SamplesOptions, pieces: Iterator[str], echo: bool, meter: _Meter
+) -> Iterator[bytes]:
     """What is written of the prompt, and then of each piece as soon as it is there."""
-    vocabulary = model.vocabulary
-    yield vocabulary.to_bytes(vocabulary.keep_known(vocabulary.symbols_of(prompt)))
+    yield _echoed(vocabulary, (options.prompts or [options.prompt])[0], echo)
     for piece in pieces:
-        yield vocabulary.to_bytes(vocabulary.symbols_of(piece))
+        symbols = vocabulary.symbols_of(piece)
+        meter.characters += len(symbols)
+        yield vocabulary.to_bytes(symbols)
+
+
+def _as_texts(
+    groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, echo: bool, meter: _Meter
+) -> Iterator[bytes]:
+    """Each text below a line with its seed, the first of those that are sampled at once as it grows."""
+    number = 0
+    for growing in groups:
+        shown, samples = 0, list["Sample"]()
+        for samples in growing:
+            first = samples[0]
+            if not shown:
+                yield _heading(options, number, first.seed) + _echoed(first.vocabulary, first.prompt, echo)
+            yield first.vocabulary.to_bytes("".join(first.pieces[shown:]))
+            shown = len(first.pieces)
+        meter.characters += sum(len(each.log_probabilities) for each in samples)
+        for sample in samples:
+            if sample is not samples[0]:
+                yield _heading(options, number, sample.seed) + _echoed(sample.vocabulary, sample.prompt, echo)
+                yield sample.vocabulary.to_bytes("".join(sample.pieces))
+            yield b"\n"
+            number += 1
+
+
+def _heading(options: SamplesOptions, number: int, seed: int) -> bytes:
+    prompt = f"prompt {number // options.count + 1}, " if len(options.prompts) > 1 else ""
+    blank = "\n" if number else ""
+    return f"{blank}--- {prompt}seed {seed} ---\n".encode()
+
+
+def _as_json(groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, meter: _Meter) -> Iterator[bytes]:
+    """One line a sample; what Ctrl-C interrupts comes as far as it is."""
+    left_out = ("prompt", "prompts", "count", "state", "seed")
+    settings = {name: value for name, value in vars(options).items() if name not in left_out}
+    for growing in groups:
+        samples, interrupt = list["Sample"](), None
+        try:
+            for samples in growing:  # noqa: B007 - the last ones are those that have ended
+                pass
+        except KeyboardInterrupt as error:
+            interrupt = error
+        for sample in samples:
+            meter.characters += len(sample.log_probabilities)
+            logs = [each if math.isfinite(each) else None for each in sample.log_probabilities]
+            facts = {"prompt": sample.prompt, "text": sample.text, "seed": sample.seed, "log_probabilities": logs}
+            ended = sample.ended or "interrupted"
+            yield json.dumps(facts | {"settings": settings, "ended": ended}).encode() + b"\n"
+        if interrupt:
+            raise interrupt

@@ -1,8 +1,10 @@
 """Weights: parameters with the settings and the vocabulary that they belong to. One file holds all three."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig, RunConfig
@@ -29,6 +31,16 @@ class Weights:
     def model(self) -> ModelConfig:
         """The shape of the model."""
         return self.config.model
+
+
+def fingerprint(weights: Weights) -> str:
+    """The SHA-256 of the parameters: what tells one model from another, whatever files they are in."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(to_tensors(weights.params).items()):
+        array = np.asarray(tensor, order="C")
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def save_weights(path: Path, weights: Weights) -> None:

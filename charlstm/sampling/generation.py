@@ -3,8 +3,11 @@
 V: vocabulary.  S: streams that are sampled in parallel.  C: characters of a chunk.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +20,19 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
-from charlstm.model.network import States, zero_states
+from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
-from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, replicate, shard_streams
+from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
 from charlstm.runtime.setup import each_within, ready_jax
-from charlstm.sampling.ending import Ending
+from charlstm.sampling.ends import Ended, Ends
 from charlstm.sampling.filters import Filters, sample_ids
+from charlstm.sampling.prompt import PromptState, make_table, read
+from charlstm.sampling.repetition import Copies, copies_of, discourage, follow
+from charlstm.text.vocabulary import Vocabulary
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
-_PROMPT_BLOCK = 256  # prompts are padded to a multiple of this, so that few lengths have to be compiled ...
-_PROMPT_PIECE = 2**16  # ... and long ones are read in pieces of this
-_MAX_TABLE = 2**26  # numbers of the gate table: 256 MiB
+MAX_STREAMS = 256  # at a time: memory and the wait for the first text stay small
 
 
 def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Array, "C S"]:
@@ -40,133 +44,194 @@ def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Ar
     return jax.vmap(jax.vmap(uniform, (None, 0)), (0, None))(numbers, keys)
 
 
+class Streams(NamedTuple):
+    """What texts are at a place: states, logits of the next character and, where repetition has a price, copies."""
+
+    states: States
+    logits: Float[Array, "S V"]
+    copies: Copies | None
+
+
+class Drawn(NamedTuple):
+    """The ids of a chunk and, where they are asked for, the logarithms of their probabilities before any filter."""
+
+    ids: Integer[Array, "C S"]
+    log_probabilities: Float[Array, "C S"] | None
+
+
 @lru_cache(maxsize=8)
-def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh):
-    """Compile-ready `chunk(params, table, states, logits, key, first) -> (states, logits, ids [CHUNK, S])`."""
+def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh, is_scored: bool = False):
+    """Compile-ready `chunk(params, table, mask, streams, seeds [S], first) -> (streams, drawn)`.
+
+    `mask` `[V]` is -inf for what may not be sampled and 0 for the rest, or None.
+    """
     definition, _ = abstract_model(model)
     by_streams = P(STREAMS)
 
-    @partial(jax.jit, donate_argnums=(2, 3))
+    @partial(jax.jit, donate_argnums=3)
     @partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(P(), P(), by_streams, by_streams, P(), P()),
-        out_specs=(by_streams, by_streams, P(None, STREAMS)),
+        in_specs=(P(), P(), P(), by_streams, by_streams, P()),
+        out_specs=(by_streams, P(None, STREAMS)),
         check_vma=False,
     )
-    def chunk(params, table: Array | None, states: States, logits: Array, key: Array, first: Array):
+    def chunk(params, table: Array | None, mask: Array | None, streams: Streams, seeds: Array, first: Array):
         network = nnx.merge(definition, params)
-        # Each stream has its own randomness: what is sampled does not depend on how many others there are.
-        keys = jax.vmap(partial(jax.random.fold_in, key))(own_streams(logits.shape[0]))
+        # Each stream has its own randomness: what is sampled does not depend on which others there are.
+        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 0))(seeds)
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
         uniforms = _uniforms(keys, first + jnp.arange(CHUNK, dtype=jnp.uint32))
 
-        def step(carry, uniform):
-            states, logits = carry
-            ids = sample_ids(uniform, logits, filters)
+        def step(streams: Streams, uniform: Array):
+            states, logits, copies = streams
+            may = logits if mask is None else logits + mask[None]
+            if copies is not None:
+                may = discourage(may, copies, filters.repetition)
+            ids = sample_ids(uniform, may, filters)
+            drawn = Drawn(ids, _log_probabilities(logits, ids) if is_scored else None)
+            copies = None if copies is None else follow(copies, ids)
             logits, states = network.step(ids, states, table)
-            return (states, logits), ids
+            return Streams(states, logits, copies), drawn
 
-        (states, logits), ids = jax.lax.scan(step, (states, logits), uniforms)
-        return states, logits, ids
+        return jax.lax.scan(step, streams, uniforms)
 
     return chunk
 
 
-@lru_cache(maxsize=8)
-def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, ids [N], count, start) -> (gate table, states, logits)` after the first `count` ids.
-
-    It goes on from the states and logits `start`, or from zeros. The gate table is None if it were too large.
-    """
-    definition, _ = abstract_model(model)
-    has_table = model.rows * 4 * model.hidden_size <= _MAX_TABLE
-
-    @jax.jit
-    def read(params, ids: Array, count: Array, start: tuple[States, Array] | None):
-        network = nnx.merge(definition, params)
-        table = network.gate_table() if has_table else None
-
-        def step(place, carry):
-            states, _ = carry
-            logits, states = network.step(ids[place][None], states, table)
-            return states, logits
-
-        start = start or (zero_states(model, 1), jnp.zeros((1, model.vocabulary_size)))
-        return table, *jax.lax.fori_loop(0, count, step, start)
-
-    return read
-
-
-def read_prompt(
-    model: ModelConfig, params: nnx.State, ids: np.ndarray
-) -> tuple[Array | None, States, Float[Array, "1 V"]]:
-    """The gate table, and the states and logits after the prompt `ids` `[N]`; uniform logits after an empty one.
-
-    Where the table would be too large, it is None.
-    """
-    read = _make_reader(model.for_inference())
-
-    def after(first: int, start: tuple[States, Array] | None):
-        piece = ids[first : first + _PROMPT_PIECE]
-        padded = np.zeros(-(-max(1, len(piece)) // _PROMPT_BLOCK) * _PROMPT_BLOCK, np.int32)
-        padded[: len(piece)] = piece
-        return read(params, padded, len(piece), start)
-
-    table, states, logits = after(0, None)
-    for first in range(_PROMPT_PIECE, len(ids), _PROMPT_PIECE):
-        _, states, logits = after(first, (states, logits))
-    return table, states, logits
+def _log_probabilities(logits: Float[Array, "S V"], ids: Integer[Array, " S"]) -> Float[Array, " S"]:
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), ids[:, None], -1)[:, 0]
 
 
 def generate_ids(
     model: ModelConfig,
     params: nnx.State,
-    prompt: np.ndarray,
+    prompts: Sequence[PromptState],
     length: int,
     filters: Filters,
-    seed: int,
-    streams: int = 1,
+    seeds: Sequence[int],
+    mask: np.ndarray | None = None,
+    is_scored: bool = False,
     precision: DTypeLike = jnp.float32,
-) -> Iterator[np.ndarray]:
-    """Chunks of ids `[n, S]` that follow the prompt, `length` in all, each stream sampled on its own.
+) -> Iterator[Drawn]:
+    """Chunks `[n, S]` of what follows each of the `prompts`, `length` in all or, if it is 0, without end.
 
-    The next chunk is being computed while the caller uses this one. Products round their operands to `precision`:
-    many streams are faster in bfloat16 where training is; a single one is not.
+    Each stream is sampled on its own, with its own seed. The next chunk is being computed while the caller uses this
+    one. Products round their operands to `precision`: many streams are faster in bfloat16 where training is; a single
+    one is not.
     """
-    params = jax.device_put(params)  # once, for reading and sampling
-    table, *after_prompt = read_prompt(model, params, prompt)
+    model = model.for_inference()
+    params = jax.device_put(params)  # once, for the table and for sampling
+    table = make_table(model)(params)
     params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
-    mesh = make_mesh(streams)
-    params, table = replicate(mesh, (params, table))
-    states, logits = shard_streams(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), after_prompt))
-    chunk, key = make_chunk(model.for_inference(), filters, mesh), jax.random.key(seed)
-    pending: list[Array] = []
-    for first in range(0, length, CHUNK):
-        states, logits, ids = chunk(params, table, states, logits, key, np.uint32(first % 2**32))
-        pending.append(ids)
+    mesh = make_mesh(len(seeds))
+    params, table, mask = replicate(mesh, (params, table, mask))
+    copies = copies_of(np.stack([each.recent for each in prompts])) if filters.repetition else None
+    states, logits = jax.tree.map(lambda *one: np.concatenate(one), *((each.states, each.logits) for each in prompts))
+    streams = shard_streams(mesh, Streams(states, logits, copies))
+    seeds = shard_streams(mesh, np.array([seed % 2**32 for seed in seeds], np.uint32))
+    chunk = make_chunk(model, filters, mesh, is_scored)
+    pending: list[Drawn] = []
+    for first in range(0, length, CHUNK) if length else itertools.count(0, CHUNK):
+        streams, drawn = chunk(params, table, mask, streams, seeds, np.uint32(first % 2**32))
+        pending.append(drawn)
         if len(pending) > 1:
-            yield np.asarray(pending.pop(0))
-    for ids in pending:
-        yield np.asarray(ids)[: length % CHUNK or CHUNK]
+            yield jax.tree.map(np.asarray, pending.pop(0))
+    for drawn in pending:
+        yield jax.tree.map(lambda part: np.asarray(part)[: length % CHUNK or CHUNK], drawn)
 
 
 def generate(
-    weights: Weights, prompt: str, length: int, filters: Filters, seed: int, ending: Ending | None = None
+    weights: Weights,
+    after: PromptState,
+    length: int,
+    filters: Filters,
+    seed: int,
+    mask: np.ndarray | None = None,
+    ends: Ends | None = None,
+    cut: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] | None = None,
 ) -> Iterator[str]:
-    """Text that follows `prompt`, in pieces; both in symbols of the vocabulary.
+    """Text that follows what was read, in pieces, in symbols of the vocabulary.
 
-    It ends after `length` symbols or where `ending` says.
+    `cut`, if given, takes the ids as they are sampled, and gives those that are written.
+    """
+    chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask)
+    ends = ends or Ends()
+    # Between the pieces JAX is the caller's.
+    sampled = (np.asarray(drawn.ids[:, 0]) for drawn in each_within(ready_jax, chunks))
+    for ids in cut(sampled) if cut else sampled:
+        piece, ended = ends.cut(weights.vocabulary.decode(ids))
+        yield piece
+        if ended:
+            return
+
+
+@dataclass(eq=False)
+class Sample:
+    """A text that was sampled, or that is being sampled: `ended` says why it ended, None that it goes on."""
+
+    prompt: str
+    seed: int
+    vocabulary: Vocabulary = field(repr=False)
+    pieces: list[str] = field(default_factory=list, repr=False)  # in symbols of the vocabulary
+    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each symbol, before any filter
+    ended: Ended | None = None
+
+    @property
+    def text(self) -> str:
+        """What follows the prompt."""
+        return self.vocabulary.text_of("".join(self.pieces))
+
+
+def generate_samples(
+    weights: Weights,
+    samples: Sequence[Sample],
+    prompts: Sequence[PromptState],
+    length: int,
+    filters: Filters,
+    mask: np.ndarray | None,
+    ends: Sequence[Ends],
+) -> Iterator[None]:
+    """Let `samples` grow by a chunk at a time, all at once, until each has ended."""
+    # Rows of eight fill vectors, and few numbers of streams have to be compiled.
+    more = -len(samples) % 8 if len(samples) > 4 else 0
+    seeds = [each.seed for each in samples] + [0] * more
+    prompts = [*prompts, *[prompts[0]] * more]
+    chunks = generate_ids(weights.model, weights.params, prompts, length, filters, seeds, mask, is_scored=True)
+    done = 0
+    for drawn in each_within(ready_jax, chunks):
+        assert drawn.log_probabilities is not None
+        done += len(drawn.ids)
+        for stream, sample in enumerate(samples):
+            if not sample.ended:
+                ids = np.asarray(drawn.ids[:, stream])
+                piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(ids))
+                sample.pieces.append(piece)
+                kept = _symbols_in(weights.vocabulary, ids, len(piece)) if sample.ended else len(ids)
+                sample.log_probabilities += drawn.log_probabilities[:kept, stream].tolist()
+                if done == length and not sample.ended:
+                    sample.ended = "length"
+        yield
+        if all(sample.ended for sample in samples):
+            return
+
+
+def _symbols_in(vocabulary: Vocabulary, ids: np.ndarray, characters: int) -> int:
+    """How many of `ids` the first `characters` of their text are: a boundary stands for none, one or more of them."""
+    lengths = np.ones(len(ids), int)
+    if vocabulary.boundary is not None:
+        lengths[ids == vocabulary.boundary] = len(vocabulary.separator)
+    return int(np.searchsorted(np.cumsum(lengths), characters)) + 1 if characters else 0
+
+
+def read_text(weights: Weights, prompt: str, before: PromptState | None = None) -> PromptState:
+    """The state after `prompt`, in symbols of the vocabulary, from the beginning or from `before`.
 
     Raises:
         VocabularyError: the prompt has unknown characters.
     """
-    ids = weights.vocabulary.encode_prompt(prompt)
-    chunks = generate_ids(weights.model, weights.params, ids, length, filters, seed)
-    # Between the pieces JAX is the caller's.
-    sampled = (drawn[:, 0] for drawn in each_within(ready_jax, chunks))
-    for drawn in ending.cut(sampled, ids) if ending else sampled:
-        yield weights.vocabulary.decode(drawn)
+    ids = weights.vocabulary.encode(prompt) if before else weights.vocabulary.encode_prompt(prompt)
+    return read(weights, ids, before) if len(ids) or before is None else before
 
 
 def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
@@ -175,7 +240,7 @@ def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, flo
     Raises:
         VocabularyError: the prompt has unknown characters.
     """
-    *_, logits = read_prompt(weights.model, weights.params, weights.vocabulary.encode_prompt(prompt))
+    logits = read_text(weights, prompt).logits
     probabilities = np.asarray(jax.nn.softmax(logits[0]))
     best = np.argsort(-probabilities, kind="stable")[:top]
     return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]

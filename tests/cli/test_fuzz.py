@@ -23,7 +23,7 @@ NUMBERS = st.sampled_from(
 CHOICES = ("character", "byte", "error", "skip", "float32", "bfloat16", "auto", "muon", "adamw", "latin-1", "utf-16")
 VALUES = NUMBERS | STRINGS | st.sampled_from(CHOICES)
 # What is read and written must not exist, or it would be of the machine that runs the tests.
-PATHS = ("run", "init_from", "prompt_file", "output")
+PATHS = ("run", "init_from", "prompt_file", "prompts", "load_state", "save_state", "output")
 MISSING = STRINGS.map("nowhere/".__add__)
 FUZZED = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -75,11 +75,20 @@ def test_a_benchmark_of_no_time_is_an_error(tmp_path, seconds):
 
 
 @given(
-    st.fixed_dictionaries({}, optional=dict.fromkeys(["--temperature", "--top-k", "--top-p", "--seed"], NUMBERS)),
-    st.fixed_dictionaries({}, optional={"--prompt": STRINGS}),
-    st.sampled_from(["0", "1", "5"]),
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            [
+                *("--temperature", "--top-k", "--top-p", "--min-p", "--typical", "--repetition"),
+                *("--lines", "--seed"),
+            ],
+            NUMBERS,
+        ),
+    ),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(["--prompt", "--until", "--only", "--ban"], STRINGS)),
+    st.sampled_from(["1", "5"]),
 )
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_model_can_be_sampled_with_whatever_is_allowed(tmp_path, trained_run, filters, prompt, length):
     flags = [f"{name}={value}" for name, value in (filters | prompt).items()]
     check(["sample", str(trained_run.path), *flags, "--unknown", "skip", "--length", length], tmp_path)

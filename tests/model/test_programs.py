@@ -16,7 +16,8 @@ from charlstm.config import ModelConfig
 from charlstm.model.parameters import initial_parameters
 from charlstm.runtime.mesh import make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters
-from charlstm.sampling.generation import CHUNK, make_chunk, read_prompt
+from charlstm.sampling.generation import CHUNK, Streams, make_chunk
+from charlstm.sampling.prompt import make_table, read_prompt
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
@@ -91,11 +92,13 @@ def training_program(layers: int, H: int, T: int, B: int, precision: str) -> str
 def chunk_program(model: ModelConfig, mesh, streams: int) -> str:
     """The optimised program that draws a chunk."""
     params = initial_parameters(model, 0)
-    table, states, logits = read_prompt(model, params, np.zeros(1, np.int32))
+    states, logits = read_prompt(model, params, np.zeros(1, np.int32))
+    table = make_table(model)(params)
     params, table = replicate(mesh, (params, table))
     start = shard_streams(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), (states, logits)))
     chunk = make_chunk(model, Filters(), mesh)
-    return chunk.lower(params, table, *start, jax.random.key(0), 0).compile().as_text()
+    seeds = shard_streams(mesh, np.arange(streams, dtype=np.uint32))
+    return chunk.lower(params, table, None, Streams(*start, None), seeds, 0).compile().as_text()
 
 
 @pytest.mark.parametrize("streams", [8, 10], ids=["units first", "streams first"])

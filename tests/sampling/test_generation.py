@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
 from charlstm.model.network import CharLSTM, zero_states
-from charlstm.sampling import generation
+from charlstm.sampling import generation, prompt
 from charlstm.sampling.filters import Filters, filter_logits, sample_ids
-from charlstm.sampling.generation import generate, generate_ids, next_symbols, read_prompt
+from charlstm.sampling.generation import generate, generate_ids, next_symbols, read_text
+from charlstm.sampling.prompt import PromptState, read_prompt
+from charlstm.sampling.repetition import LOOK_BACK
 from charlstm.text.vocabulary import Vocabulary
 
 MODEL = ModelConfig(vocabulary_size=6, layers=2, hidden_size=8, embedding_size=4, dropout=0.0)
@@ -30,9 +32,17 @@ def params() -> nnx.State:
     return nnx.state(network, nnx.Param)
 
 
+def after_prompt(params, ids: np.ndarray) -> PromptState:
+    recent = np.concatenate([np.full(LOOK_BACK, -1), ids])[-LOOK_BACK:].astype(np.int32)
+    return PromptState(*read_prompt(MODEL, params, ids), recent, "")
+
+
 def sampled(params, length: int, seed: int = 0, streams: int = 1, precision="float32", **settings) -> np.ndarray:
-    filters, prompt = Filters(**settings), np.array([1])
-    return np.concatenate(list(generate_ids(MODEL, params, prompt, length, filters, seed, streams, precision)))
+    """Ids `[length, streams]` after the id 1, the first stream with `seed`, each next one with a seed larger by one."""
+    filters, seeds = Filters(**settings), range(seed, seed + streams)
+    after = [after_prompt(params, np.array([1]))] * streams
+    drawn = generate_ids(MODEL, params, after, length, filters, seeds, precision=precision)
+    return np.concatenate([each.ids for each in drawn])
 
 
 @pytest.mark.parametrize("impossible_ones", [0, 1, 300])  # few and many symbols are summed in two ways
@@ -50,7 +60,7 @@ def test_characters_come_as_often_as_the_softmax_says(impossible_ones):
 
 def test_many_streams_sample_from_what_the_model_predicts(params):
     found = np.bincount(sampled(params, 1, seed=3, streams=8192, temperature=1.0)[0], minlength=6)
-    expected = 8192 * np.asarray(jax.nn.softmax(read_prompt(MODEL, params, np.array([1]))[2][0]))
+    expected = 8192 * np.asarray(jax.nn.softmax(read_prompt(MODEL, params, np.array([1]))[1][0]))
     # With 5 degrees of freedom, above 25.8 once in 10,000 seeds.
     assert ((found - expected) ** 2 / expected).sum() < 25.8
 
@@ -128,39 +138,31 @@ def test_a_prompt_is_read_as_if_character_by_character(params, numbers, length):
     network = CharLSTM(MODEL, nnx.Rngs(0))
     nnx.update(network, params)
     logits, states = network(jnp.array(ids)[:, None], zero_states(MODEL, 1))
-    _, found_states, found_logits = read_prompt(MODEL, params, ids)
+    found_states, found_logits = read_prompt(MODEL, params, ids)
     np.testing.assert_allclose(found_logits, logits[-1], atol=1e-5)
     np.testing.assert_allclose(found_states[1].cell, states[1].cell, atol=1e-5)
 
 
-def test_a_long_prompt_is_read_in_pieces_and_without_a_table_of_gates(params, numbers, monkeypatch):
-    ids = numbers.integers(0, 6, 700)
-    table, states, logits = read_prompt(MODEL, params, ids)
-    assert table is not None
-    monkeypatch.setattr(generation, "_PROMPT_PIECE", 256)
-    monkeypatch.setattr(generation, "_MAX_TABLE", 0)
-    generation._make_reader.cache_clear()
-    in_pieces = read_prompt(MODEL, params, ids)
+def test_without_a_table_of_gates_the_text_is_the_same(params, monkeypatch):
     text = sampled(params, 200)
-    generation._make_reader.cache_clear()
-    assert in_pieces[0] is None
-    np.testing.assert_allclose(in_pieces[2], logits, atol=1e-5)
-    np.testing.assert_allclose(in_pieces[1][1].cell, states[1].cell, atol=1e-5)
-    monkeypatch.undo()
+    for make in (prompt._make_steps, prompt.make_table):
+        make.cache_clear()
+    monkeypatch.setattr(prompt, "_MAX_TABLE", 0)
     np.testing.assert_array_equal(text, sampled(params, 200))
+    for make in (prompt._make_steps, prompt.make_table):
+        make.cache_clear()
 
 
 def test_pieces_are_text_of_the_length_asked_for(params, weights_of):
     weights = weights_of(MODEL, VOCABULARY, params)
-    text = "".join(generate(weights, "ab", 333, Filters(), seed=0))
+    text = "".join(generate(weights, read_text(weights, "ab"), 333, Filters(), seed=0))
     assert len(text) == 333 and set(text) <= set(VOCABULARY.symbols)
-    assert "".join(generate(weights, "", 0, Filters(), seed=0)) == ""
 
 
 def test_the_next_characters_are_the_softmax_of_the_logits_in_order(params, weights_of):
     weights = weights_of(MODEL, VOCABULARY, params)
     found = next_symbols(weights, "ab", 6)
-    logits = np.asarray(read_prompt(MODEL, params, VOCABULARY.encode("ab"))[2][0], np.float64)
+    logits = np.asarray(read_prompt(MODEL, params, VOCABULARY.encode("ab"))[1][0], np.float64)
     expected = np.exp(logits) / np.exp(logits).sum()
     assert [symbol for symbol, _ in found] == [VOCABULARY.symbols[k] for k in np.argsort(-expected)]
     for symbol, probability in found:
