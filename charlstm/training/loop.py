@@ -71,7 +71,7 @@ def train(
     session = _Session(run, corpus, state, journal)
     del state  # its buffers are donated to the first step
     if not resume:
-        session.save(is_first=True)
+        session.save(with_weights=False)  # nothing is learned yet
     yield Compiling(step=session.journal.step)
     try:
         yield from session.due(should_save, save_every)  # of a step that was saved before its report was made
@@ -274,7 +274,7 @@ class _Session:
         self._begin_interval()
         return RolledBack(step=left.step, back_to=self.journal.step, learning_rate=rate)
 
-    def save(self, is_first: bool = False) -> None:
+    def save(self, with_weights: bool = True) -> None:
         """Save all that resuming needs.
 
         Raises:
@@ -282,13 +282,13 @@ class _Session:
         """
         self.catch_up()
         self.journal.elapsed = self._last_save = self.clock.elapsed()
-        self._saver.save(self._stepper.state, self.journal, is_first)
+        self._saver.save(self._stepper.state, self.journal, with_weights)
         self._stepper.reset_timer()
 
     def try_to_save(self, best: bool) -> Saved | NotSaved:
         """The same, and what came of it: training that goes on tries again later."""
         try:
-            self.save()
+            self.save(with_weights=self.journal.step > 0)
         except StorageError as error:
             return NotSaved(step=self.journal.step, message=error.raw_message)
         return Saved(step=self.journal.step, best=best or self.journal.best is None)

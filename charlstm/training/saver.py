@@ -52,8 +52,8 @@ class Saver:
             self._weights = jax.tree.map(jnp.copy, params)  # the next step takes the originals' memory
             raise
 
-    def save(self, state: TrainState, journal: Journal, is_first: bool = False) -> None:
-        """Save all that resuming needs and, for want of a validation, the weights; but not before any training.
+    def save(self, state: TrainState, journal: Journal, with_weights: bool = True) -> None:
+        """Save all that resuming needs and, for want of a validation, the weights, if they are wanted.
 
         Reports and weights are written first, for those before a checkpoint are not made again. A new run takes its
         place as soon as it can be resumed or, if it replaces another one, as soon as it has weights.
@@ -64,7 +64,7 @@ class Saver:
         self._write_reports()
         if self._weights is not None:
             self.save_weights(self._weights)
-        if journal.best is None and not is_first:
+        if journal.best is None and with_weights:
             self.save_weights(state.params)
         save_checkpoint(self.run, state, facts_of(journal, self._conditions))
         if journal.step or not self.run.replaces_another:
