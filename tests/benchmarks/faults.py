@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from safetensors.numpy import load_file
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig
 from charlstm.errors import CharLSTMError
 from charlstm.language_model import LanguageModel
-from charlstm.runs.checkpoints import load_checkpoint
+from charlstm.runs.checkpoints import load_checkpoint, load_facts
 from charlstm.runs.folder import Run, create_run, open_run, settle
 from charlstm.runs.lock import lock
 from charlstm.runs.weights import load_weights
@@ -245,17 +245,15 @@ def train_under_faults(folder: Path, steps: int, numbers: random.Random, share: 
     whole, run = make_run(folder, "whole", steps), make_run(folder, "disturbed", steps)
     finish(whole)
     faults = 0
-    while True:
-        try:
-            with failing_calls(numbers, share) as failed, lock(run.path):
-                settle(run.path)
-                finish(open_run(run.path), has_begun(run.path), save_every=0.0)
-        except CharLSTMError:
-            faults += len(failed)
-            share /= 2  # else it would not end
-            continue
+    # The last save may be complete, and yet the program has ended with an error.
+    while not (has_begun(run.path) and load_facts(run)["ended"]):
+        with suppress(CharLSTMError), failing_calls(numbers, share) as failed, lock(run.path):
+            settle(run.path)
+            finish(open_run(run.path), has_begun(run.path), save_every=0.0)
+        faults += len(failed)
+        share /= 2  # else it would not end
         settle(run.path)
-        return faults + len(failed), differences(whole.path, run.path)
+    return faults, differences(whole.path, run.path)
 
 
 # --- damage ---
