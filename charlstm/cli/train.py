@@ -22,9 +22,7 @@ def _watching(text: str, *flags: str) -> Any:
 def train(
     chosen: dict[str, Any],
     context: typer.Context,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help=TEXT_HELP, show_default=BUNDLED)
-    ] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help=TEXT_HELP, show_default=BUNDLED)] = None,
     tensorboard: Annotated[
         bool, _watching("Also write event files for TensorBoard; needs the extra `tensorboard`.")
     ] = False,

@@ -167,8 +167,8 @@ def open_corpus(
     with atomic_write(ids_path) as out, _scratch(folder, is_shuffled) as scratch:
         try:
             for ids, left_out, characters in _encode(read(found), vocabulary, "error" if own else unknown):
-                (scratch or out).write(ids)
-                digest.update(b"" if scratch else ids)
+                (scratch or out).write(ids.data)
+                digest.update(b"" if scratch else ids.data)
                 skipped += left_out
                 written += characters
         except VocabularyError:
@@ -181,8 +181,8 @@ def open_corpus(
             assert boundary is not None and seed is not None
             scratch.flush()
             for ids in shuffled(_map(scratch, vocabulary), boundary, seed):
-                out.write(ids)
-                digest.update(ids)
+                out.write(ids.data)
+                digest.update(ids.data)
     facts = {"key": key, "vocabulary": vocabulary.to_json(), "skipped": skipped}
     digest.update(json.dumps(facts).encode())
     write_text(folder / f"{key}.json", json.dumps(facts | {"sha256": digest.hexdigest()}))
@@ -229,7 +229,7 @@ def _load(folder: Path, key: str, fingerprint: str) -> Corpus | None:
         facts = json.loads((folder / f"{key}.json").read_text("utf-8"))
         vocabulary = Vocabulary.from_json(facts["vocabulary"], key)
         ids, claimed = _map(folder / f"{key}.ids", vocabulary), facts.pop("sha256")
-        digest = hashlib.sha256(ids)
+        digest = hashlib.sha256(ids.data)
         digest.update(json.dumps(facts).encode())
         if facts["key"] != key or digest.hexdigest() != claimed:
             return None
