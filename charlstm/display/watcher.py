@@ -76,6 +76,7 @@ class Watcher:
         self.as_json, self.quiet = as_json, quiet
         self.started: events.Started | None = None
         self.finished: events.Finished | None = None
+        self._problem = ""  # why the last save failed
         self.bars = Bars(enabled=not as_json)
         self.live = _LiveView() if _is_live(as_json, quiet) else None
         self._failure: StorageError | None = None
@@ -113,6 +114,10 @@ class Watcher:
                 name = _NAMES.get(type(event)) or type(event).__name__.lower()
                 self._tell(partial(write_json, {"event": name, **_plain(event)}))
             return
+        if isinstance(event, events.NotSaved | events.Saved):
+            before, self._problem = self._problem, getattr(event, "message", "")
+            if self._problem == before:  # it is said once, until it changes
+                return
         for remark in _remarks(event):
             note(remark)
         if self.live:

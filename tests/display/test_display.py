@@ -13,9 +13,9 @@ from charlstm.display import bars, console, watcher
 from charlstm.display.console import _Console, count, note
 from charlstm.display.tables import show_score
 from charlstm.display.visible import visible
-from charlstm.display.watcher import _LiveView, sparkline
+from charlstm.display.watcher import Watcher, _LiveView, sparkline
 from charlstm.errors import StorageError
-from charlstm.events import Report
+from charlstm.events import NotSaved, Report, Saved
 from charlstm.score import Evaluation
 
 REPORT = Report(
@@ -161,3 +161,12 @@ def test_training_goes_on_where_events_cannot_be_written_and_says_so_once(monkey
     ]  # fmt: skip
     with pytest.raises(StorageError):
         show.finish()
+
+
+def test_a_save_that_goes_on_failing_is_said_once_until_it_has_worked(capfd):
+    watcher = Watcher(as_json=False, quiet=True)
+    for message in ("full", "full", "gone", None, "gone"):
+        saved = Saved(step=2, best=False)
+        watcher.show(saved if message is None else NotSaved(step=1, message=message))
+    err = capfd.readouterr().err
+    assert err.count("full") == 1 and err.count("gone") == 2
