@@ -100,7 +100,7 @@ def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
     if (
         checkpoint.state.step != journal.step
         or journal.schedule.total > longest
-        or (planned.schedule and lengths != journal.lengths)
+        or (planned.schedule and not journal.prolonged and lengths != journal.lengths)
     ):
         raise RunError(f"the checkpoint of {run.path} is not of one moment of this run", "the file is damaged")
     if (config.steps, config.minutes) != (planned.steps, planned.minutes):
@@ -136,7 +136,7 @@ class _Session:
         self._last_save = self.clock.elapsed()
         self._score_is_finite = True
         if not journal.schedule.total:
-            self._set_length(self._config.schedule[0][1] if self._config.schedule else self._config.steps)
+            self._set_length((self._next_length() or [0, self._config.steps])[1])
         self._begin_interval()
 
     def reason_to_end(self, should_stop: Callable[[], bool]) -> Reason | None:
@@ -311,6 +311,6 @@ class _Session:
         self.journal.set_length(total, self._windows.characters_per_step, len(self._validation_ids))
 
     def _next_length(self) -> list[int] | None:
-        """Where a run that is repeated next sets its length."""
+        """Where a run that is repeated next sets its length; once it is prolonged, it has an end of its own."""
         lengths = self._config.schedule[len(self.journal.lengths) :]
-        return lengths[0] if lengths else None
+        return lengths[0] if lengths and not self.journal.prolonged else None

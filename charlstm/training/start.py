@@ -131,7 +131,7 @@ def _prolonged(run: Run, options: TrainOptions, characters: int) -> TrainingConf
     epochs = options.epochs or MAX_EPOCHS
     more = options.steps or max(1, math.ceil(epochs * (characters - 1) / characters_per_step))
     minutes = None if options.minutes is None else journal.elapsed / 60 + options.minutes
-    return replace(training, steps=journal.step + more, minutes=minutes, patience=patience, schedule=[])
+    return replace(training, steps=journal.step + more, minutes=minutes, patience=patience)
 
 
 @contextmanager

@@ -305,6 +305,12 @@ def test_a_finished_run_is_prolonged_by_a_budget(here, capfd, budget, steps):
     assert called(["evaluate", "run"]) == 0
 
 
+def test_a_run_that_repeats_another_is_prolonged_too(here, capfd):
+    assert called(["train", "verse.txt", *SMALL[:6], "--schedule", "0:9,2:6", "--run", "run", "--quiet"]) == 0
+    assert called(["train", "--run", "run", "--resume", "--steps", "4", "--quiet"]) == 0
+    assert "trained 10 steps" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize("budget", [["--steps", "6"], ["--minutes", "0.05"]], ids=" ".join)
 def test_a_run_ends_with_the_command_that_repeats_it_exactly(here, capfd, budget):
     assert called(["train", "verse.txt", *SMALL[:4], *budget, "--dropout", "0.3", "--seed", "5", "--run", "first"]) == 0

@@ -469,6 +469,17 @@ def test_a_finished_run_that_is_prolonged_warms_up_once_more(make_run, corpus):
         trained(longer, corpus, resume=True)
 
 
+def test_a_run_that_repeats_another_is_prolonged_like_any(make_run, corpus):
+    run = make_run(schedule=[[0, 30], [4, 20]])
+    trained(run, corpus)
+    training = dataclasses.replace(run.config.training, steps=30)
+    longer, asked = run.with_config(dataclasses.replace(run.config, training=training)), itertools.count()
+    _, stopped = trained(longer, corpus, resume=True, should_stop=lambda: next(asked) >= 3)
+    assert stopped.reason == "stopped" and 20 < stopped.step < 30
+    _, finished = trained(longer, corpus, resume=True)
+    assert finished.reason == "done" and finished.step == 30
+
+
 def test_a_stopped_run_that_is_prolonged_goes_on_from_its_rate(make_run, corpus):
     run, asked = make_run(), itertools.count()
     reports, _ = trained(run, corpus, should_stop=lambda: next(asked) >= 10)
