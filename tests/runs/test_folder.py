@@ -233,20 +233,23 @@ def test_the_checkpoint_before_the_last_one_is_kept_and_used_when_the_last_is_da
         load_checkpoint(run, state)
 
 
+def kill_after(monkeypatch, count: int) -> None:
+    """End the program, as it were, at the rename that follows on `count` others."""
+    replace_file, numbers = folder.replace, iter(range(count))
+
+    def replace_or_end(source: Path, target: Path) -> None:
+        if next(numbers, None) is None:
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    monkeypatch.setattr(folder, "replace", replace_or_end)
+
+
 @pytest.mark.parametrize("killed_after", [0, 1])
 def test_a_kill_between_the_renames_of_a_save_loses_nothing(run, monkeypatch, killed_after):
     state = initial_state(run.config.model, run.config.training)
     save_checkpoint(run, state, {"step": 4})
-    renames, replace_file = 0, folder.replace
-
-    def killed(source: Path, target: Path) -> None:
-        nonlocal renames
-        if renames == killed_after:
-            raise KeyboardInterrupt
-        renames += 1
-        replace_file(source, target)
-
-    monkeypatch.setattr(folder, "replace", killed)
+    kill_after(monkeypatch, killed_after)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(run, state, {"step": 5})
     monkeypatch.undo()
@@ -279,16 +282,7 @@ def test_a_new_run_that_was_killed_while_it_took_its_place_takes_it_later(run, m
     save_weights(new.weights_path, Weights(config, run.vocabulary, initial_parameters(config.model, 8)))
     for path in new.folder.rglob("*"):
         os.utime(path, (later, later))
-    renames, replace_file = 0, folder.replace
-
-    def killed(source: Path, target: Path) -> None:
-        nonlocal renames
-        if renames == moved:
-            raise KeyboardInterrupt
-        renames += 1
-        replace_file(source, target)
-
-    monkeypatch.setattr(folder, "replace", killed)
+    kill_after(monkeypatch, moved)
     with suppress(KeyboardInterrupt):
         new.promote()
     monkeypatch.undo()
