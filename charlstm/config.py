@@ -1,4 +1,4 @@
-"""What a run is made with: frozen, checked when it is made, strict about its JSON. Defaults stand in options.py."""
+"""What a run is made with: frozen, checked when it is made, strict about its JSON. Defaults stand in options/."""
 
 import dataclasses
 import re

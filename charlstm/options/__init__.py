@@ -1,0 +1,49 @@
+"""What a user can ask for: every option once, with its default, its bounds and its help.
+
+The command line makes its flags of these fields (cli/options.py), the Python API its keyword arguments (arguments.py).
+
+shared     names and types that several options have in common
+schedule   the lengths of a run, by which it is repeated
+train      `TrainOptions`
+sample     `SampleOptions`, and `SamplesOptions` of several texts
+evaluate   `EvaluateOptions`
+"""
+
+from charlstm.options.evaluate import EvaluateOptions
+from charlstm.options.sample import SampleOptions, SamplesOptions
+from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
+from charlstm.options.shared import (
+    BUNDLED,
+    DEFAULT_MINUTES,
+    DOCUMENTS,
+    OnProgress,
+    Optimizer,
+    Precision,
+    PrecisionOption,
+    Texts,
+    Unit,
+    Unknown,
+)
+from charlstm.options.train import RESUMED_WITH, TrainOptions, cannot_resume_with
+
+__all__ = [
+    "BUNDLED",
+    "DEFAULT_MINUTES",
+    "DOCUMENTS",
+    "RESUMED_WITH",
+    "EvaluateOptions",
+    "OnProgress",
+    "Optimizer",
+    "Precision",
+    "PrecisionOption",
+    "SampleOptions",
+    "SamplesOptions",
+    "Texts",
+    "TrainOptions",
+    "Unit",
+    "Unknown",
+    "cannot_resume_with",
+    "format_schedule",
+    "is_schedule",
+    "parse_schedule",
+]
