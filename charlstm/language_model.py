@@ -4,11 +4,10 @@ Nothing here computes: every function sets JAX up, unless its caller has, and ca
 by the first call, not by importing this.
 """
 
-import codecs
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -22,12 +21,9 @@ from charlstm.options import EvaluateOptions, SampleOptions, SamplesOptions, Tra
 from charlstm.score import Evaluation
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from charlstm.runs.weights import Weights
-    from charlstm.sampling.ends import Ends
-    from charlstm.sampling.generation import Sample
     from charlstm.sampling.prompt import PromptState
+    from charlstm.sampling.samples import Sample
     from charlstm.text.vocabulary import Vocabulary
 
 P = ParamSpec("P")
@@ -45,19 +41,6 @@ def _with_jax(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **named)
 
     return run
-
-
-def _ready() -> AbstractContextManager[None]:
-    from charlstm.runtime.setup import ready_jax
-
-    return ready_jax()
-
-
-def _seed(options: SampleOptions) -> int:
-    """The seed that is given, or one that is drawn."""
-    import secrets
-
-    return secrets.randbelow(2**32) if options.seed is None else options.seed
 
 
 class LanguageModel:
@@ -108,6 +91,12 @@ class LanguageModel:
         """
         return self._stream(options)
 
+    @_with_jax
+    def _stream(self, options: SampleOptions) -> Iterator[str]:
+        from charlstm.sampling.samples import stream_sample
+
+        return stream_sample(self.weights, options)
+
     @method_takes(SamplesOptions)
     def samples(self, options: SamplesOptions) -> "list[Sample]":
         """Sample several texts at once: `count` of each of the `prompts`, each as if it were sampled alone.
@@ -133,6 +122,12 @@ class LanguageModel:
         return self._groups(options)
 
     @_with_jax
+    def _groups(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
+        from charlstm.sampling.samples import grow_samples
+
+        return grow_samples(self.weights, options)
+
+    @_with_jax
     def read(self, prompt: str = "", unknown: Unknown = "error", state: "PromptState | None" = None) -> "PromptState":
         """What the model is like after `prompt`, for `state` of any number of samples; on from `state`, if given.
 
@@ -140,7 +135,11 @@ class LanguageModel:
             RunError: the state is of another model.
             VocabularyError: the prompt has unknown characters.
         """
-        return self._read(self._symbols(prompt, unknown == "skip"), state)
+        from charlstm.sampling.prompt import read_text, require_own
+
+        if state is not None:
+            require_own(state.fingerprint, self.weights, "the prompt's state")
+        return read_text(self.weights, self.vocabulary.known_symbols(prompt, unknown), state)
 
     @_with_jax
     def load_state(self, path: Path | str) -> "PromptState":
@@ -153,85 +152,6 @@ class LanguageModel:
 
         return load_state(user_path(path), self.weights)
 
-    def _read(self, symbols: str, state: "PromptState | None") -> "PromptState":
-        from charlstm.sampling.generation import read_text
-        from charlstm.sampling.prompt import require_own
-
-        if state is not None:
-            require_own(state.fingerprint, self.weights, "the prompt's state")
-        return read_text(self.weights, symbols, state)
-
-    @_with_jax
-    def _stream(self, options: SampleOptions) -> Iterator[str]:
-        """Bytes that are no UTF-8 come as lone surrogates, as Python's own `surrogateescape` has them."""
-        from charlstm.runs.texts import own_text
-        from charlstm.sampling.ending import Ending
-        from charlstm.sampling.filters import Filters
-        from charlstm.sampling.generation import generate
-
-        prompt = self._symbols(options.prompt, options.unknown == "skip")
-        mask, ends, length, cut = self._mask(options), self._ends(options), options.length, None
-        if options.documents:
-            own = own_text(self.weights, options.own_text)[0] if options.novel else None
-            ending = Ending.after(options.documents, self.vocabulary, own)
-            length = 0
-            cut = functools.partial(ending.cut, prompt=self.vocabulary.encode_prompt(prompt))
-        after = self._read(prompt, options.state)
-        pieces = generate(self.weights, after, length, Filters.of(options), _seed(options), mask, ends, cut)
-        if self.vocabulary.unit == "character":
-            return pieces
-        return codecs.iterdecode((piece.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")
-
-    @_with_jax
-    def _groups(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
-        from charlstm.sampling.filters import Filters
-        from charlstm.sampling.generation import MAX_STREAMS, Sample, generate_samples
-
-        if options.documents:
-            raise ConfigError(
-                f"{setting('documents')} is not for several samples, nor for JSON", "sample one as a text"
-            )
-        seed, mask, filters = _seed(options), self._mask(options), Filters.of(options)
-        prompts = [self._symbols(prompt, options.unknown == "skip") for prompt in options.prompts or [options.prompt]]
-        self._ends(options)
-
-        def grow(numbers: range) -> "Iterator[list[Sample]]":
-            samples: list[Sample] = []
-            after: list[PromptState] = []
-            for prompt in range(numbers[0] // options.count, numbers[-1] // options.count + 1):
-                first, last = prompt * options.count, (prompt + 1) * options.count
-                own = range(max(first, numbers[0]), min(last, numbers[-1] + 1))
-                text = self.vocabulary.text_of(prompts[prompt])
-                samples += [Sample(text, (seed + number) % 2**32, self.vocabulary) for number in own]
-                with _ready():
-                    after += [self._read(prompts[prompt], options.state)] * len(own)
-            ends = [self._ends(options) for _ in samples]
-            for _ in generate_samples(self.weights, samples, after, options.length, filters, mask, ends):
-                yield samples
-
-        total = len(prompts) * options.count
-        return (grow(range(first, min(first + MAX_STREAMS, total))) for first in range(0, total, MAX_STREAMS))
-
-    def _mask(self, options: SampleOptions) -> "np.ndarray | None":
-        from charlstm.sampling.allowed import allowed_mask
-
-        return allowed_mask(self.vocabulary, options.only, options.ban)
-
-    def _ends(self, options: SampleOptions) -> "Ends":
-        from charlstm.sampling.ends import Ends, check_ends
-
-        until = [self.vocabulary.symbols_of(text) for text in options.ends]
-        check_ends(self.vocabulary, until, options.lines)
-        return Ends(until, options.lines)
-
-    def _symbols(self, prompt: str, skip_unknown: bool = False) -> str:
-        """A prompt in symbols of the vocabulary, all of them known."""
-        symbols = self.vocabulary.symbols_of(prompt)
-        if skip_unknown:
-            symbols = self.vocabulary.keep_known(symbols)
-        self.vocabulary.encode(symbols)  # names unknown characters before anything is sampled
-        return symbols
-
     @_with_jax
     def next_characters(self, prompt: str = "", top: int = 10) -> list[tuple[str, float]]:
         """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
@@ -241,9 +161,9 @@ class LanguageModel:
         Raises:
             VocabularyError: the prompt has unknown characters.
         """
-        from charlstm.sampling.generation import next_symbols
+        from charlstm.sampling.prompt import next_symbols
 
-        return next_symbols(self.weights, self._symbols(prompt), top)
+        return next_symbols(self.weights, self.vocabulary.known_symbols(prompt), top)
 
     @method_takes(EvaluateOptions)
     @_with_jax

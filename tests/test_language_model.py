@@ -183,7 +183,7 @@ def test_many_samples_are_those_of_each_prompt_and_seed_alone(model):
 
 def test_groups_of_samples_are_one_set_of_samples(model, monkeypatch):
     whole = model.samples("The ", prompts=["The ", "and "], count=3, length=50, seed=4)
-    monkeypatch.setattr("charlstm.sampling.generation.MAX_STREAMS", 4)
+    monkeypatch.setattr("charlstm.sampling.samples.MAX_STREAMS", 4)
     grouped = model.samples("The ", prompts=["The ", "and "], count=3, length=50, seed=4)
     assert [(each.prompt, each.seed, each.text) for each in grouped] == [
         (each.prompt, each.seed, each.text) for each in whole

@@ -21,7 +21,7 @@ from charlstm.language_model import load
 from charlstm.options import SamplesOptions, Unit
 
 if TYPE_CHECKING:
-    from charlstm.sampling.generation import Sample
+    from charlstm.sampling.samples import Sample
     from charlstm.text.vocabulary import Vocabulary
 
 

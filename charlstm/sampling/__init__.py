@@ -4,7 +4,7 @@ filters      logits -> the id of the next character
 repetition   copies of what was written before, and their price
 allowed      `only` and `ban` -> masks
 prompt       reading a text: states, logits and the last characters
+generation   the jitted chunk of steps, and a generator of what it draws
 ends         where a text ends
-ending       where a sample of so many documents ends
-generation   the jitted chunk of steps, and `generate`, a generator of text
+samples      from what is asked for to texts that grow
 """

@@ -1,11 +1,10 @@
-"""Sampling text: the jitted chunk of steps, and `generate`, a generator of text.
+"""Sampling ids: the jitted chunk of steps, and a generator of what it draws.
 
 V: vocabulary.  S: streams that are sampled in parallel.  C: characters of a chunk.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -22,17 +21,12 @@ from jaxtyping import Float, Integer, Key
 from charlstm.config import ModelConfig
 from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
-from charlstm.runs.weights import Weights
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
-from charlstm.runtime.setup import each_within, ready_jax
-from charlstm.sampling.ends import Ended, Ends
 from charlstm.sampling.filters import Filters, sample_ids
-from charlstm.sampling.prompt import PromptState, make_table, read
+from charlstm.sampling.prompt import PromptState, make_table
 from charlstm.sampling.repetition import Copies, copies_of, discourage, follow
-from charlstm.text.vocabulary import Vocabulary
 
 CHUNK = 128  # characters to a dispatch: 1 ms of overhead is nothing beside it, and text still seems to flow
-MAX_STREAMS = 256  # at a time: memory and the wait for the first text stay small
 
 
 def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Array, "C S"]:
@@ -139,108 +133,3 @@ def generate_ids(
             yield jax.tree.map(np.asarray, pending.pop(0))
     for drawn in pending:
         yield jax.tree.map(lambda part: np.asarray(part)[: length % CHUNK or CHUNK], drawn)
-
-
-def generate(
-    weights: Weights,
-    after: PromptState,
-    length: int,
-    filters: Filters,
-    seed: int,
-    mask: np.ndarray | None = None,
-    ends: Ends | None = None,
-    cut: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] | None = None,
-) -> Iterator[str]:
-    """Text that follows what was read, in pieces, in symbols of the vocabulary.
-
-    `cut`, if given, takes the ids as they are sampled, and gives those that are written.
-    """
-    chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask)
-    ends = ends or Ends()
-    # Between the pieces JAX is the caller's.
-    sampled = (np.asarray(drawn.ids[:, 0]) for drawn in each_within(ready_jax, chunks))
-    for ids in cut(sampled) if cut else sampled:
-        piece, ended = ends.cut(weights.vocabulary.decode(ids))
-        yield piece
-        if ended:
-            return
-
-
-@dataclass(eq=False)
-class Sample:
-    """A text that was sampled, or that is being sampled: `ended` says why it ended, None that it goes on."""
-
-    prompt: str
-    seed: int
-    vocabulary: Vocabulary = field(repr=False)
-    pieces: list[str] = field(default_factory=list, repr=False)  # in symbols of the vocabulary
-    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each symbol, before any filter
-    ended: Ended | None = None
-
-    @property
-    def text(self) -> str:
-        """What follows the prompt."""
-        return self.vocabulary.text_of("".join(self.pieces))
-
-
-def generate_samples(
-    weights: Weights,
-    samples: Sequence[Sample],
-    prompts: Sequence[PromptState],
-    length: int,
-    filters: Filters,
-    mask: np.ndarray | None,
-    ends: Sequence[Ends],
-) -> Iterator[None]:
-    """Let `samples` grow by a chunk at a time, all at once, until each has ended."""
-    # Rows of eight fill vectors, and few numbers of streams have to be compiled.
-    more = -len(samples) % 8 if len(samples) > 4 else 0
-    seeds = [each.seed for each in samples] + [0] * more
-    prompts = [*prompts, *[prompts[0]] * more]
-    chunks = generate_ids(weights.model, weights.params, prompts, length, filters, seeds, mask, is_scored=True)
-    done = 0
-    for drawn in each_within(ready_jax, chunks):
-        assert drawn.log_probabilities is not None
-        done += len(drawn.ids)
-        for stream, sample in enumerate(samples):
-            if not sample.ended:
-                ids = np.asarray(drawn.ids[:, stream])
-                piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(ids))
-                sample.pieces.append(piece)
-                kept = _symbols_in(weights.vocabulary, ids, len(piece)) if sample.ended else len(ids)
-                sample.log_probabilities += drawn.log_probabilities[:kept, stream].tolist()
-                if done == length and not sample.ended:
-                    sample.ended = "length"
-        yield
-        if all(sample.ended for sample in samples):
-            return
-
-
-def _symbols_in(vocabulary: Vocabulary, ids: np.ndarray, characters: int) -> int:
-    """How many of `ids` the first `characters` of their text are: a boundary stands for none, one or more of them."""
-    lengths = np.ones(len(ids), int)
-    if vocabulary.boundary is not None:
-        lengths[ids == vocabulary.boundary] = len(vocabulary.separator)
-    return int(np.searchsorted(np.cumsum(lengths), characters)) + 1 if characters else 0
-
-
-def read_text(weights: Weights, prompt: str, before: PromptState | None = None) -> PromptState:
-    """The state after `prompt`, in symbols of the vocabulary, from the beginning or from `before`.
-
-    Raises:
-        VocabularyError: the prompt has unknown characters.
-    """
-    ids = weights.vocabulary.encode(prompt) if before else weights.vocabulary.encode_prompt(prompt)
-    return read(weights, ids, before) if len(ids) or before is None else before
-
-
-def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
-    """The `top` most likely symbols after `prompt` with their probabilities, the most likely first.
-
-    Raises:
-        VocabularyError: the prompt has unknown characters.
-    """
-    logits = read_text(weights, prompt).logits
-    probabilities = np.asarray(jax.nn.softmax(logits[0]))
-    best = np.argsort(-probabilities, kind="stable")[:top]
-    return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]

@@ -108,6 +108,28 @@ def read(weights: Weights, ids: np.ndarray, before: PromptState | None = None) -
     return PromptState(states, logits, recent, before.fingerprint if before else fingerprint(weights))
 
 
+def read_text(weights: Weights, prompt: str, before: PromptState | None = None) -> PromptState:
+    """The state after `prompt`, in symbols of the vocabulary, from the beginning or from `before`.
+
+    Raises:
+        VocabularyError: the prompt has unknown characters.
+    """
+    ids = weights.vocabulary.encode(prompt) if before else weights.vocabulary.encode_prompt(prompt)
+    return read(weights, ids, before) if len(ids) or before is None else before
+
+
+def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
+    """The `top` most likely symbols after `prompt` with their probabilities, the most likely first.
+
+    Raises:
+        VocabularyError: the prompt has unknown characters.
+    """
+    logits = read_text(weights, prompt).logits
+    probabilities = np.asarray(jax.nn.softmax(logits[0]))
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]
+
+
 def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray, after: After | None = None) -> After:
     """States and logits after the prompt `ids` `[n]`; of nothing the logits are uniform."""
     model, params = model.for_inference(), jax.device_put(params)

@@ -9,7 +9,7 @@ import numpy as np
 
 from charlstm.errors import RunError, VocabularyError, setting
 from charlstm.files import parse_json
-from charlstm.options import Unit
+from charlstm.options import Unit, Unknown
 
 CODEPOINTS = 0x110000
 BOUNDARY = CODEPOINTS  # stands between documents in arrays of code points: the first number that no character has
@@ -168,6 +168,18 @@ class Vocabulary:
         except UnicodeEncodeError as error:
             half = name_of(text[error.start])
             raise VocabularyError(f"{half} is half of a surrogate pair", "no bytes stand for it") from None
+
+    def known_symbols(self, text: str, unknown: Unknown = "error") -> str:
+        """`symbols_of` a text, without those that have no id if `unknown` is "skip".
+
+        Raises:
+            VocabularyError: `unknown` is "error", and there are some.
+        """
+        symbols = self.symbols_of(text)
+        if unknown == "skip":
+            return self.keep_known(symbols)
+        self.encode(symbols)
+        return symbols
 
     def text_of(self, symbols: str) -> str:
         """The inverse of `symbols_of`; bytes that are no UTF-8 become lone surrogates."""

@@ -59,6 +59,21 @@ def test_lines_are_learned_and_sampled_one_by_one(run, capfd):
     assert capfd.readouterr().out.startswith("Maren\nHo"), "a line end in a prompt is a boundary"
 
 
+def test_documents_come_in_several_samples_and_as_json(run, capfd):
+    command = ["sample", str(run), "--seed", "5", "--documents", "3", "--novel", "--temperature", "1.2"]
+    alone = []
+    for seed in ("5", "6"):
+        assert called([*command, "--seed", seed]) == 0
+        alone.append(capfd.readouterr().out)
+    assert called([*command, "--count", "2"]) == 0
+    assert capfd.readouterr().out == f"--- seed 5 ---\n{alone[0]}\n\n--- seed 6 ---\n{alone[1]}\n"
+    assert called([*command, "--count", "2", "--json"]) == 0
+    samples = list(map(json.loads, capfd.readouterr().out.splitlines()))
+    assert [each["text"] for each in samples] == alone
+    assert all(each["ended"] == "documents" for each in samples)
+    assert all(len(each["log_probabilities"]) == len(each["text"]) for each in samples)
+
+
 def test_novel_ones_do_not_stand_in_the_text(run, capfd):
     command = ["sample", str(run), "--seed", "1", "--temperature", "1.2", "--documents", "20"]
     assert called(command) == 0

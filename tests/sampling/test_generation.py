@@ -12,8 +12,8 @@ from charlstm.config import ModelConfig
 from charlstm.model.network import CharLSTM, zero_states
 from charlstm.sampling import generation, prompt
 from charlstm.sampling.filters import Filters, filter_logits, sample_ids
-from charlstm.sampling.generation import generate, generate_ids, next_symbols, read_text
-from charlstm.sampling.prompt import PromptState, read_prompt
+from charlstm.sampling.generation import generate_ids
+from charlstm.sampling.prompt import PromptState, next_symbols, read_prompt
 from charlstm.sampling.repetition import LOOK_BACK
 from charlstm.text.vocabulary import Vocabulary
 
@@ -151,12 +151,6 @@ def test_without_a_table_of_gates_the_text_is_the_same(params, monkeypatch):
     np.testing.assert_array_equal(text, sampled(params, 200))
     for make in (prompt._make_steps, prompt.make_table):
         make.cache_clear()
-
-
-def test_pieces_are_text_of_the_length_asked_for(params, weights_of):
-    weights = weights_of(MODEL, VOCABULARY, params)
-    text = "".join(generate(weights, read_text(weights, "ab"), 333, Filters(), seed=0))
-    assert len(text) == 333 and set(text) <= set(VOCABULARY.symbols)
 
 
 def test_the_next_characters_are_the_softmax_of_the_logits_in_order(params, weights_of):

@@ -9,8 +9,7 @@ from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.parameters import from_tensors, initial_parameters, to_tensors
 from charlstm.sampling import prompt
-from charlstm.sampling.generation import read_text
-from charlstm.sampling.prompt import load_state, read, read_prompt
+from charlstm.sampling.prompt import load_state, read, read_prompt, read_text
 from charlstm.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of_characters("abcdef")
