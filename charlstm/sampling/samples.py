@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from charlstm.options import SampleOptions, SamplesOptions
@@ -20,6 +21,10 @@ from charlstm.sampling.prompt import PromptState, read_text, require_own
 from charlstm.text.vocabulary import Vocabulary
 
 MAX_STREAMS = 256  # at a time: memory and the wait for the first text stay small
+# Of a device. From 2 rows to 32 a CPU rounds the sums of each in the same way (jax 0.10 and 0.12), so that a sample is
+# the same, bit for bit, however many there are. A single row is another program: where two sums part in their last
+# bits, so may, in one of some 60,000 characters, what is drawn.
+_MAX_ROWS, _MIN_ROWS = 32, 2
 
 
 @dataclass(eq=False)
@@ -108,18 +113,26 @@ def grow_samples(weights: Weights, options: SamplesOptions) -> Iterator[Iterator
     prompts = [vocabulary.known_symbols(prompt, options.unknown) for prompt in options.prompts or [options.prompt]]
     total = len(prompts) * options.count
 
+    at_once = _at_once()
+
     def group(first: int) -> Iterator[list[Sample]]:
-        numbers = range(first, min(first + MAX_STREAMS, total))
+        numbers = range(first, min(first + at_once, total))
         texts = [prompts[number // options.count] for number in numbers]
         with ready_jax():
             after = {prompt: read_text(weights, prompt, options.state) for prompt in dict.fromkeys(texts)}
         seeds = [(request.seed + number) % 2**32 for number in numbers]
         samples = [Sample(vocabulary.text_of(text), seed, vocabulary) for text, seed in zip(texts, seeds, strict=True)]
         watches = [Watch(request.ends, vocabulary.encode_prompt(text)) for text in texts]
-        for _ in _grow(weights, request, samples, [after[text] for text in texts], watches):
+        for _ in _grow(weights, request, samples, [after[text] for text in texts], watches, min(total, _MIN_ROWS)):
             yield samples
 
-    return map(group, range(0, total, MAX_STREAMS))
+    return map(group, range(0, total, at_once))
+
+
+def _at_once() -> int:
+    """Streams that are sampled together."""
+    devices = jax.local_devices()
+    return min(MAX_STREAMS, _MAX_ROWS * len(devices)) if devices[0].platform == "cpu" else MAX_STREAMS
 
 
 def _grow(
@@ -128,10 +141,11 @@ def _grow(
     samples: Sequence[Sample],
     after: Sequence[PromptState],
     watches: Sequence[Watch],
+    min_rows: int,
 ) -> Iterator[None]:
     """Let `samples` grow by a chunk at a time, all at once, until each has ended."""
     # Rows of eight fill vectors, and few numbers of streams have to be compiled.
-    more = -len(samples) % 8 if len(samples) > 4 else 0
+    more = -len(samples) % 8 if len(samples) > 4 else max(0, min_rows - len(samples))
     seeds, after = [each.seed for each in samples] + [0] * more, [*after, *[after[0]] * more]
     length, filters, mask = request.length, request.filters, request.mask
     chunks = generate_ids(weights.model, weights.params, after, length, filters, seeds, mask, is_scored=True)
