@@ -14,6 +14,7 @@ from charlstm.config import ModelConfig
 from charlstm.display.visible import visible
 from charlstm.model.parameters import initial_parameters
 from charlstm.runs.weights import save_weights
+from charlstm.sampling.ends import Watch
 from charlstm.text.vocabulary import Vocabulary
 
 
@@ -196,7 +197,7 @@ def test_a_file_is_written_whole_and_nothing_else_is(monkeypatch, model, tmp_pat
     expected = sampled(monkeypatch, weights, "--length", "50")
     assert sampled(monkeypatch, weights, "--length", "50", "--output", str(path)) == b""
     assert path.read_bytes() == expected
-    monkeypatch.setattr("charlstm.sampling.generation.Ends.cut", lambda *_: 1 / 0)
+    monkeypatch.setattr("charlstm.sampling.ends.Watch.cut", lambda *_: 1 / 0)
     assert ended(monkeypatch, weights, "--length", "50", "--output", str(path))[1] == 70
     assert path.read_bytes() == expected and {each.name for each in tmp_path.iterdir()} == {
         "model.safetensors",
@@ -207,15 +208,15 @@ def test_a_file_is_written_whole_and_nothing_else_is(monkeypatch, model, tmp_pat
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--output", "OUT"]], ids=["text", "json", "file"])
 def test_an_endless_text_goes_on_until_ctrl_c_and_what_was_written_is_kept(monkeypatch, model, tmp_path, flags):
     weights, path = model(ABC), str(tmp_path / "written")
-    chunks = iter(range(10**6))
+    chunks, cut = iter(range(10**6)), Watch.cut
 
-    def interrupted(self, piece):
+    def interrupted(*chunk):
         if next(chunks) == 20:
             raise KeyboardInterrupt
-        return piece, None
+        return cut(*chunk)
 
     with monkeypatch.context() as changed:
-        changed.setattr("charlstm.sampling.ends.Ends.cut", interrupted)
+        changed.setattr("charlstm.sampling.ends.Watch.cut", interrupted)
         flags = [path if flag == "OUT" else flag for flag in flags]
         written, status = ended(changed, weights, "--seed", "1", "--length", "0", *flags)
     assert status == 130
