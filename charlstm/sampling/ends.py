@@ -60,10 +60,11 @@ def _hash(ids: np.ndarray) -> int:
 
 
 class Piece(NamedTuple):
-    """What of a chunk is written: text in symbols, the log-probability of each, and why it ends there, if it does."""
+    """What of a chunk is written: ids, their log-probabilities, their text, and why it ends there, if it does."""
 
-    text: str
+    ids: np.ndarray
     log_probabilities: np.ndarray
+    text: str
     ended: Ended | None
 
 
@@ -92,8 +93,9 @@ class Watch:
         text = self._vocabulary.decode(ids)
         if found := self._ends_in(text):
             end, ended = min(found, key=lambda each: each[0])
-            return Piece(text[:end], log_probabilities[: _symbols_in(self._vocabulary, ids, end)], ended)
-        return Piece(text, log_probabilities, ended)
+            kept = _symbols_in(self._vocabulary, ids, end)
+            return Piece(ids[:kept], log_probabilities[:kept], text[:end], ended)
+        return Piece(ids, log_probabilities, text, ended)
 
     def _ends_in(self, text: str) -> list[tuple[int, Ended]]:
         """After which of its characters the text could end, and why."""

@@ -14,7 +14,7 @@ from charlstm.runs.texts import own_text
 from charlstm.runs.weights import Weights
 from charlstm.runtime.setup import each_within, ready_jax
 from charlstm.sampling.allowed import allowed_mask
-from charlstm.sampling.ends import Ended, Ends, Watch, hashes_of
+from charlstm.sampling.ends import Ended, Ends, Piece, Watch, hashes_of
 from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import generate_ids
 from charlstm.sampling.prompt import PromptState, read_text, require_own
@@ -44,7 +44,7 @@ class Sample:
         return self.vocabulary.text_of("".join(self.pieces))
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """What the texts of one call have in common; a length of 0 is endless."""
 
     length: int
@@ -54,7 +54,7 @@ class _Request(NamedTuple):
     seed: int
 
     @classmethod
-    def of(cls, weights: Weights, options: SampleOptions) -> "_Request":
+    def of(cls, weights: Weights, options: SampleOptions) -> "Request":
         """Closes what the user left open, and refuses what cannot be.
 
         Raises:
@@ -81,23 +81,23 @@ def stream_sample(weights: Weights, options: SampleOptions) -> Iterator[str]:
         VocabularyError: the prompt has unknown characters, and they are not to be skipped.
         ConfigError, RunError, CorpusError: as above.
     """
-    vocabulary, request = weights.vocabulary, _Request.of(weights, options)
+    vocabulary, request = weights.vocabulary, Request.of(weights, options)
     prompt = vocabulary.known_symbols(options.prompt, options.unknown)
-    pieces = _pieces(weights, request, read_text(weights, prompt, options.state), prompt)
+    pieces = pieces_after(weights, request, read_text(weights, prompt, options.state), prompt)
     if vocabulary.unit == "character":
-        return pieces
-    return codecs.iterdecode((piece.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")
+        return (piece.text for piece in pieces)
+    return codecs.iterdecode((piece.text.encode("latin-1") for piece in pieces), "utf-8", "surrogateescape")
 
 
-def _pieces(weights: Weights, request: _Request, after: PromptState, prompt: str) -> Iterator[str]:
-    """What follows, in symbols."""
+def pieces_after(weights: Weights, request: Request, after: PromptState, prompt: str) -> Iterator[Piece]:
+    """What follows a prompt, of which `after` is the state; without log-probabilities, which take time."""
     length, filters, mask, ends, seed = request
     watch = Watch(ends, weights.vocabulary.encode_prompt(prompt))
     chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask)
     for drawn in each_within(ready_jax, chunks):  # between the pieces JAX is the caller's
         ids = np.asarray(drawn.ids[:, 0])
-        piece = watch.cut(ids, np.zeros(len(ids)))
-        yield piece.text
+        piece = watch.cut(ids, np.full(len(ids), np.nan))
+        yield piece
         if piece.ended:
             return
 
@@ -109,7 +109,7 @@ def grow_samples(weights: Weights, options: SamplesOptions) -> Iterator[Iterator
         VocabularyError: a prompt has unknown characters, and they are not to be skipped.
         ConfigError, RunError, CorpusError: as above.
     """
-    vocabulary, request = weights.vocabulary, _Request.of(weights, options)
+    vocabulary, request = weights.vocabulary, Request.of(weights, options)
     prompts = [vocabulary.known_symbols(prompt, options.unknown) for prompt in options.prompts or [options.prompt]]
     total = len(prompts) * options.count
 
@@ -137,7 +137,7 @@ def _at_once() -> int:
 
 def _grow(
     weights: Weights,
-    request: _Request,
+    request: Request,
     samples: Sequence[Sample],
     after: Sequence[PromptState],
     watches: Sequence[Watch],

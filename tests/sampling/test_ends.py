@@ -26,12 +26,12 @@ def cut(waited_for: Ends, ids: np.ndarray, sizes: list[int], prompt: str = "") -
     places = [0, *(place for place in np.cumsum(sizes, dtype=int) if place < len(ids)), len(ids)]
     why = None
     for start, end in pairwise(places):
-        text, log_probabilities, why = watch.cut(ids[start:end], -ids[start:end].astype(float))
-        written, kept = written + text, kept + log_probabilities.tolist()
+        piece = watch.cut(ids[start:end], -ids[start:end].astype(float))
+        assert (piece.ids == -piece.log_probabilities).all()
+        written, kept, why = written + piece.text, kept + piece.log_probabilities.tolist(), piece.ended
         if why:
             break
-    own = waited_for.vocabulary.decode(-np.array(kept, int))
-    assert own == written, "each symbol that is written has its log-probability"
+    assert waited_for.vocabulary.decode(-np.array(kept, int)) == written, "each symbol has its log-probability"
     return written, why
 
 
