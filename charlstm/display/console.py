@@ -82,12 +82,15 @@ def write(piece: str | bytes) -> None:
 
 def write_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout; what is not finite becomes null."""
-    print(json.dumps(_finite(data)), flush=True)
+    print(json.dumps(finite(data)), flush=True)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value`, with None for each number in it that is not finite."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -60,7 +60,7 @@ class Layout:
         if streams is None:
             streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, pairs // (4 * warm_up)))
             streams -= streams % 8 if streams > 8 else 0  # a number that devices can share
-        return cls(pairs, streams, warm_up if streams > 1 else 0, _fitting(_WINDOW, streams, rows))
+        return cls(pairs, streams, warm_up if streams > 1 else 0, fitting_window(_WINDOW, streams, rows))
 
     @property
     def length(self) -> int:
@@ -75,7 +75,7 @@ class Layout:
         return masked_pairs(ids, first + time, mask)
 
 
-def _fitting(window: int, streams: int, rows: int) -> int:
+def fitting_window(window: int, streams: int, rows: int) -> int:
     """`window` if its logits fit, or else the largest power of two that does."""
     if window * streams * rows <= MAX_LOGITS:
         return window
@@ -171,7 +171,7 @@ def score_windows(
     """Score `ids` as models without a lasting state are scored: in windows of `length`, each from a zero state."""
     pairs, rows = len(ids) - 1, weights.model.rows
     streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, 2**15 // length, -(-pairs // length)))
-    piece = _fitting(length, streams, rows)
+    piece = fitting_window(length, streams, rows)
     time = np.arange(-(-length // piece) * piece).reshape(-1, piece, 1)
     scorer = _Scorer(weights, streams, on_scored)
     for first in range(0, pairs, streams * length):
