@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,9 @@ from charlstm.language_model import load
 from charlstm.options import SamplesOptions, Unit
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from charlstm.evaluation.characters import Character
     from charlstm.sampling.generation import Sample
     from charlstm.text.vocabulary import Vocabulary
 
@@ -63,6 +67,10 @@ def sample(
     as_json: Annotated[
         bool, _option("Output", "One JSON object a sample, with the log-probability of each character.", "--json")
     ] = False,
+    colour: Annotated[
+        bool,
+        _option("Output", "Tint each character by its surprise, where there are colours.", "--colour", "--color"),
+    ] = False,
     quiet: Annotated[bool, _option("Output", "No remarks: neither the seed nor the speed.", "--quiet")] = False,
 ) -> None:
     """Generate text; it streams to standard output."""
@@ -78,10 +86,14 @@ def sample(
         raise ConfigError("standard input cannot be both the model and the prompt", "name a file for one of them")
     if save_state is not None and prompts is not None:
         raise ConfigError("--save-state is for one prompt, not for those of --prompts")
+    for flag, is_given in {"--json": as_json, "--output": output, "--documents": chosen["documents"]}.items():
+        if colour and is_given:
+            raise ConfigError(f"--colour and {flag} contradict each other", "give one of them")
     SamplesOptions(**chosen)  # what is out of range is refused before anything is loaded
     path = _output_path(output)
     model = load(run)
     from charlstm.display import console
+    from charlstm.display.heatmap import HeatMap, can_tint
 
     unescape = _unescaping(model.vocabulary.unit) if escapes else lambda text, name: text
     chosen["until"] = [unescape(text, "until") for text in chosen["until"] or []]
@@ -102,16 +114,23 @@ def sample(
         state.save(user_path(save_state))
     options, meter = SamplesOptions(**chosen), _Meter()
     samples = max(1, len(options.prompts)) * options.count
-    if samples > 1 or as_json:
+    is_tinted = colour and can_tint(console.out)
+    if is_tinted:
+        write = partial(_write_tinted, _as_characters(model.growing_samples(**chosen), options, echo, meter))
+    elif samples > 1 or as_json:
         groups = model.growing_samples(**chosen)
         parts = _as_json(groups, options, meter) if as_json else _as_texts(groups, options, echo, meter)
+        write = partial(_write, parts, path, as_lines=as_json)
     else:  # names unknown characters before anything is written
         parts = _as_text(model.vocabulary, options, model.stream(**_alone(chosen)), echo, meter)
+        write = partial(_write, parts, path, as_lines=False)
     shows_speed = console.on_terminal(console.err) and not quiet
     if is_drawn and options.temperature and not quiet and not shows_speed:
         console.note(f"--seed {options.seed}")
-    is_interrupted = _write(parts, path, as_lines=as_json)
+    is_interrupted = write()
     if shows_speed:
+        if is_tinted:
+            console.err.print(HeatMap(console.err).legend())
         console.note(f"{meter} --seed {options.seed}")
     if is_interrupted:
         raise typer.Exit(130)
@@ -173,6 +192,22 @@ def _write(parts: Iterator[bytes], path: Path | None, as_lines: bool) -> bool:
     return is_interrupted
 
 
+def _write_tinted(text: "Iterator[Character]") -> bool:
+    """The same for standard output that shows colours: each character tinted by its surprise."""
+    from charlstm.display import console
+    from charlstm.display.heatmap import HeatMap
+
+    heat_map, is_interrupted = HeatMap(console.out), False
+    try:
+        heat_map.write(text)
+    except KeyboardInterrupt:
+        is_interrupted = True
+    heat_map.end()
+    if console.on_terminal(console.out):
+        console.write("\n")
+    return is_interrupted
+
+
 def _echoed(vocabulary: "Vocabulary", prompt: str, echo: bool) -> bytes:
     return vocabulary.to_bytes(vocabulary.keep_known(vocabulary.symbols_of(prompt))) if echo else b""
 
@@ -208,6 +243,37 @@ def _as_texts(
                 yield sample.vocabulary.to_bytes("".join(sample.pieces))
             yield b"\n"
             number += 1
+
+
+def _as_characters(
+    groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, echo: bool, meter: _Meter
+) -> "Iterator[Character]":
+    """One text, or several as `_as_texts` has them, in characters; what was not sampled has no surprise."""
+    from charlstm.evaluation.characters import Character, characters
+
+    number, several = 0, max(1, len(options.prompts)) * options.count > 1
+    for growing in groups:
+        samples = next(growing)  # which grow as the others come
+        for sample in samples:
+            vocabulary, heading = sample.vocabulary, _heading(options, number, sample.seed) if several else b""
+            before = heading + _echoed(vocabulary, sample.prompt, echo)
+            yield from (Character(0, each, math.nan) for each in before.decode("utf-8", "surrogateescape"))
+            yield from characters(vocabulary, _growth(sample, growing))
+            meter.characters += len(sample.ids)
+            if several:
+                yield Character(0, "\n", math.nan)
+            number += 1
+
+
+def _growth(sample: "Sample", growing: "Iterator[list[Sample]]") -> "Iterator[tuple[np.ndarray, np.ndarray]]":
+    """The code points of a sample and their nats, as it grows; what has ended comes at once."""
+    import numpy as np
+
+    done, more = 0, True
+    while more:
+        ids = np.array(sample.ids[done:], np.uint32)
+        yield sample.vocabulary.points[ids], -np.array(sample.log_probabilities[done:])
+        done, more = len(sample.ids), not sample.ended and next(growing, None) is not None
 
 
 def _heading(options: SamplesOptions, number: int, seed: int) -> bytes:

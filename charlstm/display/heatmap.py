@@ -54,7 +54,7 @@ LEVELS = (
 )
 _TAB = 8
 _LONGEST = 64  # code points that are waited for as one cluster
-_AT_ONCE = 512  # characters: on the terminal before the next ones are computed
+_AT_ONCE = 64  # characters: none waits for long, and Rich has not too much to do
 
 
 def can_tint(console: Console) -> bool:
@@ -85,14 +85,18 @@ class HeatMap:
     def show(self, characters: Iterable[Surprise]) -> None:
         """Write a whole text, between two legends if the first one is out of sight when it ends."""
         self._console.print(self.legend(), soft_wrap=True)
-        text = iter(characters)
-        while some := list(islice(text, _AT_ONCE)):
-            self.add(some)
+        self.write(characters)
         self.end()
         if self._column:
             self._console.print(soft_wrap=True)
         if on_terminal(self._console) and self._rows + 2 > self._console.height:
             self._console.print(self.legend(), soft_wrap=True)
+
+    def write(self, characters: Iterable[Surprise]) -> None:
+        """Write characters that come one after the other."""
+        text = iter(characters)
+        while some := list(islice(text, _AT_ONCE)):
+            self.add(some)
 
     def add(self, characters: Iterable[Surprise]) -> None:
         """Write what comes next; its last cluster waits, for it may go on."""

@@ -53,23 +53,16 @@ class Line:
 
 
 def characters(vocabulary: Vocabulary, pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Character]:
-    """The characters of code points and their nats, in pieces of `[n]` each; a boundary before them is not shown."""
+    """The characters of code points and their nats, in pieces of `[n]` each."""
     symbols = (symbol for points, nats in pieces for symbol in zip(points.tolist(), nats.tolist(), strict=True))
     spell = _spell_bytes if vocabulary.unit == "byte" else _spell
     offset = 0
-    for text, nats in spell(_without_first_boundary(symbols), vocabulary.separator or "\n"):
+    for text, nats in spell(symbols, vocabulary.separator or "\n"):
         yield Character(offset, text, nats)
         offset += len(text)
 
 
 Symbols = Iterator[tuple[int, float]]  # code points or bytes, and their nats
-
-
-def _without_first_boundary(symbols: Symbols) -> Symbols:
-    first = next(symbols, None)
-    if first and first[0] != BOUNDARY:
-        yield first
-    yield from symbols
 
 
 def _spell(symbols: Symbols, separator: str) -> Iterator[tuple[str, float]]:

@@ -27,7 +27,7 @@ from charlstm.runs.weights import Weights
 from charlstm.text.corpus import open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.reading import AS_BYTES, Fingerprint, text_encoding
-from charlstm.text.vocabulary import UNKNOWN
+from charlstm.text.vocabulary import BOUNDARY, UNKNOWN
 
 _BLOCK = 512  # characters: soon there, and many enough that a dispatch costs nothing beside them
 _PIECE = 2**20  # characters of a text that are looked at at a time
@@ -36,7 +36,7 @@ Surprises = tuple[np.ndarray, np.ndarray]  # code points and their nats, `[n]` e
 
 
 def surprises(weights: Weights, text: Iterator[np.ndarray]) -> Iterator[Surprises]:
-    """The code points of `text`, in pieces, each with its nats in float64.
+    """The code points of `text`, in pieces, each with its nats in float64; a boundary before the text is left out.
 
     They are NaN where there is no prediction: for the first character, and for those that the model does not know,
     which it does not read either. A rare one costs what it costs for itself.
@@ -58,6 +58,8 @@ def surprises(weights: Weights, text: Iterator[np.ndarray]) -> Iterator[Surprise
         ids = ids[places]
         if before is None:
             places, before, ids = places[1:], ids[:1], ids[1:]
+            if points[0] == BOUNDARY:
+                points, places = points[1:], places - 1
         both = np.zeros((2, _BLOCK), np.uint32)
         both[:, : len(ids)] = [np.append(before, ids)[:-1], ids]
         before = np.append(before, ids)[-1:]

@@ -174,7 +174,8 @@ class Sample:
     seed: int
     vocabulary: Vocabulary = field(repr=False)
     pieces: list[str] = field(default_factory=list, repr=False)  # in symbols of the vocabulary
-    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each symbol, before any filter
+    ids: list[int] = field(default_factory=list, repr=False)
+    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each id, before any filter
     ended: Ended | None = None
 
     @property
@@ -208,6 +209,7 @@ def generate_samples(
                 piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(ids))
                 sample.pieces.append(piece)
                 kept = _symbols_in(weights.vocabulary, ids, len(piece)) if sample.ended else len(ids)
+                sample.ids += ids[:kept].tolist()
                 sample.log_probabilities += drawn.log_probabilities[:kept, stream].tolist()
                 if done == length and not sample.ended:
                     sample.ended = "length"

@@ -109,6 +109,15 @@ def test_the_first_ones_come_before_the_text_has_ended(weights_of):
     assert len(asked) <= 22
 
 
+def test_the_boundary_before_a_text_is_no_part_of_it_and_the_first_character_has_a_surprise(weights_of, numbers):
+    vocabulary = VOCABULARY.with_boundary("\n")
+    weights = weights_for(weights_of, vocabulary)
+    ids = np.append(vocabulary.boundary, numbers.integers(0, 9, 600))
+    found = list(surprises(weights, iter([vocabulary.points[ids]])))
+    np.testing.assert_array_equal(np.concatenate([points for points, _ in found]), vocabulary.points[ids[1:]])
+    np.testing.assert_allclose(np.concatenate([nats for _, nats in found]), reference(weights, ids), rtol=1e-4)
+
+
 @pytest.mark.parametrize("window", [1, 2, 64])
 def test_a_large_vocabulary_is_read_in_shorter_windows(weights_of, numbers, monkeypatch, window):
     weights = weights_for(weights_of, VOCABULARY)
@@ -145,15 +154,15 @@ def test_characters_of_bytes_are_those_of_utf8_and_cost_what_their_bytes_do(data
 
 @pytest.mark.parametrize("separator", ["", "\n", "\n---\n", "—"])
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_boundaries_are_what_they_are_written_as_but_for_the_first(separator, unit):
+def test_boundaries_are_what_they_are_written_as(separator, unit):
     base = BYTES if unit == "byte" else Vocabulary.of_characters("abé\n-—")
     vocabulary = base.with_boundary(base.symbols_of(separator))
-    parts = [[BOUNDARY], codepoints(base.symbols_of("aé")), [BOUNDARY], codepoints("b"), [BOUNDARY]]
+    parts = [codepoints(base.symbols_of("aé")), [BOUNDARY], codepoints("b"), [BOUNDARY]]
     points = np.concatenate(parts).astype(np.uint32)
     found = list(characters(vocabulary, [(points, np.full(len(points), 1.0))]))
     written = separator or "\n"
     assert [each.text for each in found] == ["a", "é", written, "b", written]
-    assert sum(each.nats for each in found) == len(points) - 1
+    assert sum(each.nats for each in found) == len(points)
     assert [each.offset for each in found] == [0, 1, 2, 2 + len(written), 3 + len(written)]
 
 
