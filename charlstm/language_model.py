@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charlstm.evaluation.characters import Character, Line
+    from charlstm.evaluation.files import FileScores
     from charlstm.runs.weights import Weights
     from charlstm.sampling.ends import Ends
     from charlstm.sampling.generation import Sample
@@ -260,6 +261,20 @@ class LanguageModel:
         from charlstm.evaluation.report import evaluate
 
         return evaluate(self.weights, options)
+
+    @method_takes(EvaluateOptions)
+    @_with_jax
+    def evaluate_files(self, options: EvaluateOptions) -> "FileScores":
+        """Score each file of texts for itself: `scores`, the best predicted first, of folders one a file.
+
+        A file that cannot be read, or that has unknown characters which are not to be skipped, is among the `refused`.
+
+        Raises:
+            ConfigError: an option is out of range, no text is named, or what is asked for goes with a single score.
+        """
+        from charlstm.evaluation.files import score_files
+
+        return score_files(self.weights, options)
 
     @method_takes(ReadOptions)
     @_with_jax

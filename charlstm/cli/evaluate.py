@@ -11,9 +11,10 @@ from charlstm.language_model import LanguageModel, load
 from charlstm.options import EvaluateOptions, ReadOptions
 
 _SHOWN = "What is shown"
-_ROW = {  # what --per-character and --per-line print
+_ROW = {  # what --csv has
     "--per-character": ("offset", "text", "nats", "bits"),
     "--per-line": ("number", "text", "nats", "bits", "characters", "bits_per_character"),
+    "--per-file": ("file", "loss", "bits_per_character", "standard_error", "characters", "skipped"),
 }
 
 
@@ -33,20 +34,28 @@ def evaluate(
     heatmap: Annotated[bool, _flag("The text, each character tinted by its surprise.", "--heatmap")] = False,
     per_character: Annotated[bool, _flag("The surprise of each character, as JSON lines.", "--per-character")] = False,
     per_line: Annotated[bool, _flag("The surprise of each line, as JSON lines.", "--per-line")] = False,
-    as_csv: Annotated[bool, _flag("With --per-character or --per-line: CSV instead.", "--csv")] = False,
+    per_file: Annotated[bool, _flag("A score for each file, the best predicted first.", "--per-file")] = False,
+    as_csv: Annotated[
+        bool, _flag("With --per-character, --per-line or --per-file: CSV, with a line of names.", "--csv")
+    ] = False,
 ) -> None:
     """Measure how well a model predicts a text: loss, perplexity, bits per character and per byte."""
     options = EvaluateOptions(texts or None, **chosen)  # what is out of range is refused before anything is loaded
-    wanted = {"--heatmap": heatmap, "--per-character": per_character, "--per-line": per_line}
+    wanted = {"--heatmap": heatmap, "--per-character": per_character, "--per-line": per_line, "--per-file": per_file}
     shown = _only_one([flag for flag, is_given in wanted.items() if is_given], options, as_json, as_csv)
     if run == "-" and "-" in (texts or []):
         raise ConfigError("standard input cannot be both the model and a text", "name a file for one of them")
+    if per_file and not texts:
+        raise ConfigError("--per-file is for files, and none is named", "name files or folders after the run")
     from charlstm.display import console, tables
     from charlstm.display.bars import Bars
 
     if heatmap:
         _require_colours()
     model = load(run)
+    if per_file:
+        _show_files(model, options, as_json, as_csv)
+        return
     if shown:
         _show_text(model, options, shown, as_csv)
         return
@@ -66,7 +75,7 @@ def evaluate(
 def _only_one(shown: list[str], options: EvaluateOptions, as_json: bool, as_csv: bool) -> str | None:
     """Which of the ways to show a text is asked for, if any; what else is asked for must fit to it."""
     if as_csv and not set(shown) & set(_ROW):
-        raise ConfigError("--csv is for --per-character and --per-line, neither of which is given")
+        raise ConfigError(f"--csv is for {', '.join(_ROW)}, none of which is given")
     given = [*shown, *["--json"] * (as_json and "--heatmap" in shown), *["--csv"] * (as_csv and as_json)]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} contradict each other", "give one of them")
@@ -103,3 +112,31 @@ def _show_text(model: LanguageModel, options: EvaluateOptions, shown: str, as_cs
     else:
         names = _ROW[shown]
         write_rows(({name: getattr(each, name) for name in names} for each in text), names, as_csv)
+
+
+def _show_files(model: LanguageModel, options: EvaluateOptions, as_json: bool, as_csv: bool) -> None:
+    """A score for each file; then, on stderr, those that have none, and an exit status that tells of them."""
+    from charlstm.display import console, tables
+    from charlstm.display.bars import Bars
+    from charlstm.display.rows import write_rows
+
+    named: dict[str, Any] = dict(vars(options))
+    with Bars() as bars:
+        named["on_progress"] = bars
+        found = model.evaluate_files(**named)
+    rows = [{"file": score.text} | score.to_dict() | {"skipped": score.skipped} for score in found.scores]
+    if as_json:
+        refused = [{"file": name, "error": str(error)} for name, error in found.refused.items()]
+        console.write_json({"files": rows, "refused": refused})
+    elif as_csv:
+        names = _ROW["--per-file"]
+        write_rows(({name: row[name] for name in names} for row in rows), names, as_csv)
+    elif rows:
+        tables.show_files(found.scores)
+    hints = set[str]()
+    for name, error in found.refused.items():
+        label = "not scored:" if name in error.message else f"not scored: {name}:"
+        console.show_error(error, label, hint=error.raw_hint not in hints)
+        hints.add(error.raw_hint)
+    if found.refused:
+        raise typer.Exit(1)

@@ -49,10 +49,10 @@ def as_flag(name: str, value: str | None) -> str:
     return f"`{flag}`" if value == "True" else f"`{flag} {shlex.quote(value)}`"
 
 
-def show_error(error: CharLSTMError) -> None:
+def show_error(error: CharLSTMError, label: str = "error:", hint: bool = True) -> None:
     """One red sentence, and the way out below it."""
-    err.print(Text("error:", style="bold red"), worded(error.raw_message, as_flag))
-    if error.raw_hint:
+    err.print(Text(visible(label), style="bold red"), worded(error.raw_message, as_flag))
+    if hint and error.raw_hint:
         err.print(Text("hint:", style="dim"), worded(error.raw_hint, as_flag))
 
 

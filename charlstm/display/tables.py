@@ -29,6 +29,20 @@ def show_score(score: Evaluation) -> None:
     show(table)
 
 
+def show_files(scores: list[Evaluation]) -> None:
+    """Files by how well they are predicted."""
+    table, skipped = Table(box=None, pad_edge=False), any(score.skipped for score in scores)
+    for heading in ("bits per character", "standard error", "characters", *["skipped"] * skipped):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for score in scores:
+        error = "" if math.isnan(score.standard_error) else f"{score.standard_error / math.log(2):.4f}"
+        left_out = [f"{score.skipped:,}"] * skipped
+        characters = f"{score.characters - score.boundaries:,}"
+        table.add_row(f"{score.bits_per_character:.4f}", error, characters, *left_out, score.text)
+    show(table)
+
+
 def show_comparison(scores: dict[str, Score]) -> None:
     """Several scores of the same text, the best first; those of its beginning alone are named below."""
     table = Table(box=None, pad_edge=False)

@@ -6,5 +6,6 @@ dynamic      the score of weights that go on learning from what they were scored
 baseline     what a text costs without a network
 surprise     the nats of every character, in order
 characters   what is shown of them: characters and lines
+files        a score for each of many files
 report       everything that `evaluate` is asked for
 """
