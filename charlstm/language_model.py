@@ -19,7 +19,7 @@ from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
 from charlstm.options import EvaluateOptions, ReadOptions, SampleOptions, SamplesOptions, TrainOptions, Unknown
-from charlstm.score import Evaluation
+from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
     import numpy as np
@@ -275,6 +275,18 @@ class LanguageModel:
         from charlstm.evaluation.files import score_files
 
         return score_files(self.weights, options)
+
+    @_with_jax
+    def novelty(self, text: str, own_text: Path | str | None = None, unknown: Unknown = "error") -> Novelty:
+        """How much of `text` is new: what of it stands, character for character, in the training part of its own text.
+
+        Raises:
+            CorpusError, RunError: that text is gone or has changed; `own_text` says where it is now.
+            VocabularyError: `text` has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.evaluation.report import novelty_of
+
+        return novelty_of(self.weights, self.vocabulary.symbols_of(text), own_text, unknown)
 
     @method_takes(ReadOptions)
     @_with_jax

@@ -44,6 +44,24 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Novelty:
+    """How much of a text is new, beside that which a model was trained on.
+
+    `span` is the longest part of it that stands there, of `longest` characters (of bytes: bytes). Of the `ngrams`
+    20-grams of the text the share `new_20_grams` does not stand there; NaN where there are none.
+    """
+
+    longest: int
+    span: str
+    ngrams: int
+    new_20_grams: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures for JSON."""
+        return {"longest_span": self.longest, "span": self.span, "new_20_grams": self.new_20_grams}
+
+
+@dataclass(frozen=True)
 class Evaluation(Score):
     """The score of a text, `skipped` characters of it left out as unknown, and other scores of the same text.
 
@@ -56,3 +74,4 @@ class Evaluation(Score):
     skipped: int = 0
     beside: dict[str, Score] = field(default_factory=dict[str, Score])
     boundaries: int = 0
+    novelty: Novelty | None = None

@@ -65,7 +65,8 @@ def evaluate(
         skipped = {"skipped": score.skipped} if chosen["unknown"] == "skip" else {}
         beside = {name: each.to_dict() for name, each in score.beside.items()}
         boundaries = {"boundaries": score.boundaries} if model.vocabulary.boundary is not None else {}
-        console.write_json(score.to_dict() | boundaries | skipped | beside)
+        new = {"novelty": score.novelty.to_dict()} if score.novelty else {}
+        console.write_json(score.to_dict() | boundaries | skipped | beside | new)
     else:
         tables.show_score(score)
         if score.beside:

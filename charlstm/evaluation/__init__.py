@@ -7,5 +7,6 @@ baseline     what a text costs without a network
 surprise     the nats of every character, in order
 characters   what is shown of them: characters and lines
 files        a score for each of many files
+novelty      what of a text stands in another
 report       everything that `evaluate` is asked for
 """

@@ -82,7 +82,7 @@ def tints(written: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("more", [["--count", "3"], ["--echo"]], ids=["three", "one"])
+@pytest.mark.parametrize("more", [["--count", "2"], ["--echo"]], ids=["two", "one"])
 def test_without_its_tints_it_is_the_text(monkeypatch, model, colours, unit, more):
     command = [model(UNITS[unit]), "--seed", "5", "--length", "300", "--ban", "' '", "--prompt", "ab", *more]
     if unit != "byte":
@@ -137,3 +137,19 @@ def test_a_legend_is_on_a_terminal_only(monkeypatch, model, colours):
         monkeypatch.setattr(sys, "stderr", err)
         ended(monkeypatch, model(ABC), "--length", "5", "--colour", "--seed", "1")
         assert ("bits of surprise" in err.written.decode()) == terminal
+
+
+@pytest.mark.parametrize("flags", [[], ["--count", "2"], ["--json"], ["--colour"]], ids=str)
+def test_novelty_is_said_of_each_sample(monkeypatch, trained_run, text_file, capfd, flags):
+    command = [str(trained_run.path), "--length", "90", "--seed", "1", "--own-text", str(text_file)]
+    written, status = ended(monkeypatch, *command, "--novelty", *flags)
+    err = capfd.readouterr().err
+    assert status == 0
+    if "--json" in flags:
+        found = json.loads(written)
+        new = found["novelty"]
+        assert new["span"] in found["text"] and new["span"] in text_file.read_text("utf-8")
+        assert new["longest_span"] == len(new["span"]) and 0 <= new["new_20_grams"] <= 1
+    else:
+        assert err.count("longest span from the training text: ") == (2 if "--count" in flags else 1)
+    assert "--own-text is for --novel" in (ended(monkeypatch, *command), capfd.readouterr().err)[1]

@@ -26,9 +26,8 @@ def test_every_character_but_the_first_of_each_text_counts_exactly_once(lengths,
 def test_streams_read_every_part_from_its_first_block_to_its_last(sizes, streams):
     parts, blocks = _shared(np.array(sizes), streams)
     read = [(part, block) for part, block in zip(parts.T.ravel(), blocks.T.ravel(), strict=True) if part >= 0]
-    assert read == [
-        pair for part in dict.fromkeys(part for part, _ in read) for pair in zip([part] * 9, range(sizes[part]))
-    ]
+    order = dict.fromkeys(part for part, _ in read)
+    assert read == [(part, block) for part in order for block in range(sizes[part])]
     assert len(read) == sum(sizes)
     assert len(parts) <= sum(sizes) / streams + max(sizes)
 
