@@ -39,8 +39,7 @@ def text(tmp_path):
 def test_rows_are_json_lines_or_csv_of_the_same_figures(run, text, capfd):
     score = json.loads(called(capfd, run, text, "--json", "--exact")[1])
     whole = text.read_text("utf-8")
-    for flag, expected in (("--per-character", whole), ("--per-line", whole.replace("
-", ""))):
+    for flag, expected in (("--per-character", whole), ("--per-line", whole.replace("\n", ""))):
         status, out, err = called(capfd, run, text, flag)
         rows = [json.loads(line) for line in out.splitlines()]
         assert status == 0 and err == "" and "".join(row["text"] for row in rows) == expected
