@@ -47,14 +47,14 @@ class Score:
 class Novelty:
     """How much of a text is new, beside that which a model was trained on.
 
-    `span` is the longest part of it that stands there, of `longest` characters (of bytes: bytes). Of the `ngrams`
-    20-grams of the text the share `new_20_grams` does not stand there; NaN where there are none.
+    `span` is the longest part of it that stands there, of `longest` characters or bytes, as `unit` says. Of its 20-grams
+    the share `new_20_grams` does not stand there; NaN where it has none.
     """
 
     longest: int
     span: str
-    ngrams: int
     new_20_grams: float
+    unit: str = "character"
 
     def to_dict(self) -> dict[str, Any]:
         """The figures for JSON."""

@@ -85,10 +85,12 @@ class HeatMap:
     def show(self, characters: Iterable[Surprise]) -> None:
         """Write a whole text, between two legends if the first one is out of sight when it ends."""
         self._console.print(self.legend(), soft_wrap=True)
-        self.write(characters)
-        self.end()
-        if self._column:
-            self._console.print(soft_wrap=True)
+        try:
+            self.write(characters)
+        finally:  # after Ctrl-C, too
+            self.end()
+            if self._column:
+                self._console.print(soft_wrap=True)
         if on_terminal(self._console) and self._rows + 2 > self._console.height:
             self._console.print(self.legend(), soft_wrap=True)
 

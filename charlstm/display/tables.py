@@ -38,7 +38,7 @@ def in_words(novelty: Novelty) -> str:
     """What is new, and the longest span that is not, on a line."""
     new = "" if math.isnan(novelty.new_20_grams) else f", {novelty.new_20_grams:.1%} of the 20-grams are new"
     span = novelty.span if novelty.longest <= _MAX_SPAN else f"{novelty.span[:_MAX_SPAN]}..."
-    return f"longest span from the training text: {count(novelty.longest, 'character')}{new}: {span!r}"
+    return f"longest span from the training text: {count(novelty.longest, novelty.unit)}{new}: {span!r}"
 
 
 def show_files(scores: list[Evaluation]) -> None:

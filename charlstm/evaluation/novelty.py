@@ -41,7 +41,7 @@ def novelty(ids: np.ndarray, other: np.ndarray, vocabulary: Vocabulary, block: i
         if longest:
             place, length = _extended(ids, other, start, block, place, length, grams)
     span = vocabulary.text_of(vocabulary.decode(np.asarray(ids[place : place + length])))
-    return Novelty(length, span, len(known), float(1 - known.mean()) if len(known) else math.nan)
+    return Novelty(length, span, float(1 - known.mean()) if len(known) else math.nan, vocabulary.unit)
 
 
 def _may_be_longer(found: np.ndarray, places: int, needed: int) -> bool:
