@@ -47,8 +47,8 @@ class Score:
 class Novelty:
     """How much of a text is new, beside that which a model was trained on.
 
-    `span` is the longest part of it that stands there, of `longest` characters or bytes, as `unit` says. Of its 20-grams
-    the share `new_20_grams` does not stand there; NaN where it has none.
+    `span` is the longest part of it that stands there, of `longest` characters or bytes, as `unit` says. Of the text's
+    20-grams the share `new_20_grams` does not stand there; NaN where it has none.
     """
 
     longest: int

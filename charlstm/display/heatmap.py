@@ -103,7 +103,7 @@ class HeatMap:
     def add(self, characters: Iterable[Surprise]) -> None:
         """Write what comes next; its last cluster waits, for it may go on."""
         for each in characters:  # a boundary between documents may be written as several
-            costs = [each.bits if math.isfinite(each.bits) else 0.0, *[0.0] * (len(each.text) - 1)]
+            costs = [0.0 if math.isnan(each.bits) else each.bits, *[0.0] * (len(each.text) - 1)]
             self._held += zip(each.text, costs, strict=False)
         clusters = list(_clusters("".join(point for point, _ in self._held)))
         if clusters and len(clusters[-1]) < _LONGEST:

@@ -21,7 +21,7 @@ from charlstm.errors import CharLSTMError, ConfigError, CorpusError, VocabularyE
 from charlstm.evaluation.static import WARM_UP, WINDOW, fitting_window, make_scorer
 from charlstm.evaluation.tally import Tally
 from charlstm.model.network import zero_states
-from charlstm.options import EvaluateOptions
+from charlstm.options import EvaluateOptions, OnProgress
 from charlstm.runs.texts import find_files, names_of
 from charlstm.runs.weights import Weights
 from charlstm.runtime.memory import MAX_LOGITS
@@ -65,23 +65,21 @@ def score_files(weights: Weights, options: EvaluateOptions) -> FileScores:
         raise ConfigError("no files are named", "name files or folders to have a score for each of them")
     on_progress = options.on_progress or (lambda what, done, total: None)
     files, refused = _find(weights, options)
-    scores, waiting = list[Evaluation](), list[_File]()
-
-    def score_waiting() -> None:
-        scores.extend(_score(weights, waiting, options.exact) if waiting else [])
-        waiting.clear()
-
+    scores, waiting, size = list[Evaluation](), list[_File](), 0
     for number, (name, path) in enumerate(files):
-        on_progress("scoring files", number, len(files))
+        on_progress("reading the files", number, len(files))
         try:
             file = _read(weights, options, name, path)
         except (CorpusError, VocabularyError) as error:
             refused[name] = error
             continue
-        if len(file.ids) + sum(len(each.ids) for each in waiting) > _AT_ONCE:
-            score_waiting()
+        if waiting and size + len(file.ids) > _AT_ONCE:
+            scores += _score(weights, waiting, options.exact, on_progress)
+            waiting, size = [], 0
         waiting.append(file)
-    score_waiting()
+        size += len(file.ids)
+    if waiting:
+        scores += _score(weights, waiting, options.exact, on_progress)
     return FileScores(sorted(scores, key=lambda each: (math.isnan(each.loss), each.loss, each.text)), refused)
 
 
@@ -101,13 +99,13 @@ def _find(weights: Weights, options: EvaluateOptions) -> tuple[list[tuple[str, P
 def _read(weights: Weights, options: EvaluateOptions, name: str, path: Path) -> _File:
     about, documents = weights.config.corpus, Documents(weights.config.corpus.documents)
     how = about.unit, options.encoding or about.encoding, weights.vocabulary, options.unknown
-    if path.stat().st_size > _LARGE:
+    if path.exists() and path.stat().st_size > _LARGE:
         corpus = open_corpus([path], *how, documents=documents)
         return _File(name, corpus.ids, corpus.skipped)
     return _File(name, *encode_file(path, *how, documents))
 
 
-def _score(weights: Weights, files: Sequence[_File], exact: bool) -> Iterator[Evaluation]:
+def _score(weights: Weights, files: Sequence[_File], exact: bool, on_progress: OnProgress) -> Iterator[Evaluation]:
     """The scores of files that are read at once."""
     ids = files[0].ids if len(files) == 1 else np.concatenate([file.ids for file in files])
     parts = _parts([len(file.ids) for file in files], exact)
@@ -118,7 +116,9 @@ def _score(weights: Weights, files: Sequence[_File], exact: bool) -> Iterator[Ev
     states = zero_states(weights.model, streams)
     time = np.arange(_BLOCK).reshape(-1, fitting_window(WINDOW, streams, rows), 1)
     tallies = [Tally() for _ in files]
-    for part, block in zip(*_shared(-(-parts[:, 3] // _BLOCK), streams), strict=True):
+    shares = _shared(-(-parts[:, 3] // _BLOCK), streams)
+    for number, (part, block) in enumerate(zip(*shares, strict=True)):
+        on_progress(f"scoring {len(files)} files", number, len(shares[0]))
         of_file, start, warm_up, length = np.where(part >= 0, parts[part].T, 0)
         now = block * _BLOCK + time
         windows = masked_pairs(ids, start + now, (now >= warm_up) & (now < length))
