@@ -63,6 +63,14 @@ def test_the_hash_of_each_ngram_is_that_of_it_alone(ids, n):
     assert module._hashes(ids, n).tolist() == expected
 
 
+def test_a_span_that_is_longer_by_one_is_found(numbers):
+    copied, fillers = numbers.integers(0, 128, 40), numbers.integers(128, 256, (30, 100))
+    for last in (30, 31, 32):
+        other = np.concatenate([np.append(fillers[n - 10], copied[:n]) for n in range(10, last + 1)]).astype(np.uint8)
+        for block in (100, 300):
+            assert novelty(copied.astype(np.uint8), other, Vocabulary.of_bytes(), block).longest == last
+
+
 @pytest.mark.parametrize("size", [2**17 + 100, 2**19])
 def test_a_copy_is_found_across_blocks(numbers, size):
     vocabulary = Vocabulary.of_bytes()
