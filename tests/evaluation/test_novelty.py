@@ -66,7 +66,8 @@ def test_the_hash_of_each_ngram_is_that_of_it_alone(ids, n):
 def test_a_span_that_is_longer_by_one_is_found(numbers):
     copied, fillers = numbers.integers(0, 128, 40), numbers.integers(128, 256, (30, 100))
     for last in (30, 31, 32):
-        other = np.concatenate([np.append(fillers[n - 10], copied[:n]) for n in range(10, last + 1)]).astype(np.uint8)
+        pieces = [np.append(copied[:n], fillers[n - 10]) for n in range(10, last + 1)]
+        other = np.concatenate(pieces).astype(np.uint8)
         for block in (100, 300):
             assert novelty(copied.astype(np.uint8), other, Vocabulary.of_bytes(), block).longest == last
 
