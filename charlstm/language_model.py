@@ -17,10 +17,12 @@ from charlstm.config import RunConfig
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
-from charlstm.options import EvaluateOptions, SampleOptions, SamplesOptions, TrainOptions, Unknown
-from charlstm.score import Evaluation
+from charlstm.options import EvaluateOptions, ReadOptions, SampleOptions, SamplesOptions, TrainOptions, Unknown
+from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
+    from charlstm.evaluation.characters import Character, Line
+    from charlstm.evaluation.files import FileScores
     from charlstm.runs.weights import Weights
     from charlstm.sampling.prompt import PromptState
     from charlstm.sampling.samples import Sample
@@ -179,6 +181,67 @@ class LanguageModel:
         from charlstm.evaluation.report import evaluate
 
         return evaluate(self.weights, options)
+
+    @method_takes(EvaluateOptions)
+    @_with_jax
+    def evaluate_files(self, options: EvaluateOptions) -> "FileScores":
+        """Score each file of texts for itself: `scores`, the best predicted first, of folders one a file.
+
+        A file that cannot be read, or that has unknown characters which are not to be skipped, is among the `refused`.
+
+        Raises:
+            ConfigError: an option is out of range, no text is named, or what is asked for goes with a single score.
+        """
+        from charlstm.evaluation.files import score_files
+
+        return score_files(self.weights, options)
+
+    @_with_jax
+    def novelty(self, text: str, own_text: Path | str | None = None, unknown: Unknown = "error") -> Novelty:
+        """How much of `text` is new: what of it stands, character for character, in the training part of its own text.
+
+        Raises:
+            CorpusError, RunError: that text is gone or has changed; `own_text` says where it is now.
+            VocabularyError: `text` has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.evaluation.report import novelty_of
+
+        return novelty_of(self.weights, self.vocabulary.symbols_of(text), own_text, unknown)
+
+    @method_takes(ReadOptions)
+    @_with_jax
+    def per_character(self, options: ReadOptions) -> "Iterator[Character]":
+        """Each character of texts with its surprise in `nats` and `bits`, as they are read: by one reader, in order.
+
+        The sum is the score of `evaluate(exact=True)`. The first character has no prediction and NaN, and so have, with
+        `unknown="skip"`, those that the model does not know. Without texts it is the validation part that is read.
+
+        Raises:
+            ConfigError: an option is out of range, or no text is named and there is no validation part.
+            CorpusError: a text cannot be found or read.
+            RunError: the model's own text has changed since.
+            VocabularyError: a text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.evaluation.characters import characters
+        from charlstm.evaluation.surprise import open_points, surprises
+        from charlstm.runtime.setup import each_within, ready_jax
+
+        pieces = surprises(self.weights, open_points(self.weights, options))
+        return characters(self.vocabulary, each_within(ready_jax, pieces))
+
+    @method_takes(ReadOptions)
+    def per_line(self, options: ReadOptions) -> "Iterator[Line]":
+        """Each line of texts with its surprise; else as `per_character`.
+
+        Raises:
+            ConfigError: an option is out of range, or no text is named and there is no validation part.
+            CorpusError: a text cannot be found or read.
+            RunError: the model's own text has changed since.
+            VocabularyError: a text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.evaluation.characters import lines
+
+        return lines(self.per_character(**vars(options)))
 
     def save(self, path: Path | str) -> None:
         """Save the model as one file, which `load` reads: parameters, settings and vocabulary.

@@ -44,6 +44,24 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Novelty:
+    """How much of a text is new, beside that which a model was trained on.
+
+    `span` is the longest part of it that stands there, of `longest` characters or bytes, as `unit` says. Of the text's
+    20-grams the share `new_20_grams` does not stand there; NaN where it has none.
+    """
+
+    longest: int
+    span: str
+    new_20_grams: float
+    unit: str = "character"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures for JSON."""
+        return {"longest_span": self.longest, "span": self.span, "new_20_grams": self.new_20_grams}
+
+
+@dataclass(frozen=True)
 class Evaluation(Score):
     """The score of a text, `skipped` characters of it left out as unknown, and other scores of the same text.
 
@@ -56,3 +74,4 @@ class Evaluation(Score):
     skipped: int = 0
     beside: dict[str, Score] = field(default_factory=dict[str, Score])
     boundaries: int = 0
+    novelty: Novelty | None = None

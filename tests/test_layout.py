@@ -30,8 +30,8 @@ FLOORS = [
 UPWARDS = {("events", "runs")}  # the type of what an event carries
 NEEDS_JAX = {"model", "sampling", "training", "benchmark"}
 FILES_THAT_NEED_JAX = {
-    "evaluation/dynamic.py", "evaluation/report.py", "evaluation/static.py", "runs/checkpoints.py", "runs/weights.py",
-    "runtime/mesh.py",
+    "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py", "evaluation/static.py",
+    "evaluation/surprise.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
 }  # fmt: skip
 WITH_TERMINAL = {"cli", "display"}
 

@@ -5,16 +5,19 @@ import json
 import math
 import secrets
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charlstm.cli.meter import Meter
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.cli.prompts import read_prompt, read_prompts
+from charlstm.cli.tinted import as_characters, write_tinted
 from charlstm.errors import ConfigError
 from charlstm.files import user_path
 from charlstm.language_model import load
@@ -22,6 +25,7 @@ from charlstm.options import SamplesOptions, Unit
 
 if TYPE_CHECKING:
     from charlstm.sampling.samples import Sample
+    from charlstm.score import Novelty
     from charlstm.text.vocabulary import Vocabulary
 
 
@@ -63,6 +67,19 @@ def sample(
     as_json: Annotated[
         bool, _option("Output", "One JSON object a sample, with the log-probability of each character.", "--json")
     ] = False,
+    novelty: Annotated[
+        bool,
+        _option(
+            "Output",
+            "How much of each sample is new: its longest span that stands in the training part of the model's own text,"
+            " and the share of its 20-grams that do not. On standard error, or in --json.",
+            "--novelty",
+        ),
+    ] = False,
+    colour: Annotated[
+        bool,
+        _option("Output", "Tint each character by its surprise, where there are colours.", "--colour", "--color"),
+    ] = False,
     quiet: Annotated[bool, _option("Output", "No remarks: neither the seed nor the speed.", "--quiet")] = False,
 ) -> None:
     """Generate text; it streams to standard output."""
@@ -78,10 +95,18 @@ def sample(
         raise ConfigError("standard input cannot be both the model and the prompt", "name a file for one of them")
     if save_state is not None and prompts is not None:
         raise ConfigError("--save-state is for one prompt, not for those of --prompts")
+    for flag, is_given in {"--json": as_json, "--output": output}.items():
+        if colour and is_given:
+            raise ConfigError(f"--colour and {flag} contradict each other", "give one of them")
+    own_text = chosen["own_text"]
+    if novelty and not chosen["novel"]:
+        chosen["own_text"] = None
     SamplesOptions(**chosen)  # what is out of range is refused before anything is loaded
     path = _output_path(output)
     model = load(run)
     from charlstm.display import console
+    from charlstm.display.heatmap import HeatMap, can_tint
+    from charlstm.display.tables import in_words
 
     unescape = _unescaping(model.vocabulary.unit) if escapes else lambda text, name: text
     chosen["until"] = [unescape(text, "until") for text in chosen["until"] or []]
@@ -100,19 +125,37 @@ def sample(
     if save_state is not None:
         state = model.read(chosen["prompt"], unknown=chosen["unknown"], state=chosen.get("state"))
         state.save(user_path(save_state))
-    options, meter = SamplesOptions(**chosen), _Meter()
+    options, meter = SamplesOptions(**chosen), Meter()
+    measure = partial(model.novelty, own_text=own_text) if novelty else None
+    if measure:
+        measure("")  # so that a text which is gone is missed before anything is written
     samples = max(1, len(options.prompts)) * options.count
-    if samples > 1 or as_json:
+    is_tinted = colour and can_tint(console.out)
+    kept = list[tuple[int, Callable[[], str]]]()  # the seed and the text of each sample that is to be measured
+    if samples > 1 or as_json or is_tinted:
         groups = model.growing_samples(**chosen)
-        parts = _as_json(groups, options, meter) if as_json else _as_texts(groups, options, echo, meter)
+        groups = _kept_groups(groups, kept) if measure and not as_json else groups
+        if is_tinted:
+            before = partial(_before, options, echo=echo)
+            write = partial(write_tinted, as_characters(groups, before, meter, several=samples > 1))
+        else:
+            parts = _as_json(groups, options, meter, measure) if as_json else _as_texts(groups, options, echo, meter)
+            write = partial(_write, parts, path, as_lines=as_json)
     else:  # names unknown characters before anything is written
-        parts = _as_text(model.vocabulary, options, model.stream(**_alone(chosen)), echo, meter)
+        pieces = model.stream(**_alone(chosen))
+        pieces = _kept_pieces(pieces, options.seed, kept) if measure else pieces
+        parts = _as_text(model.vocabulary, options, pieces, echo, meter)
+        write = partial(_write, parts, path, as_lines=False)
     shows_speed = console.on_terminal(console.err) and not quiet
     if is_drawn and options.temperature and not quiet and not shows_speed:
         console.note(f"--seed {options.seed}")
-    is_interrupted = _write(parts, path, as_lines=as_json)
+    is_interrupted = write()
     if shows_speed:
+        if is_tinted:
+            console.err.print(HeatMap(console.err).legend())
         console.note(f"{meter} --seed {options.seed}")
+    for seed, text in kept:
+        console.note((f"seed {seed}: " if samples > 1 else "") + in_words(model.novelty(text(), own_text)), wrap=False)
     if is_interrupted:
         raise typer.Exit(130)
 
@@ -135,18 +178,6 @@ def _alone(chosen: dict[str, Any]) -> dict[str, Any]:
     """What `stream` takes."""
     prompt = chosen.get("prompts") or [chosen.get("prompt", "")]
     return {name: value for name, value in chosen.items() if name not in ("count", "prompts")} | {"prompt": prompt[0]}
-
-
-class _Meter:
-    """Counts characters, and how many of them there are a second, from its making on."""
-
-    def __init__(self) -> None:
-        self.characters = 0
-        self._start = time.perf_counter()
-
-    def __str__(self) -> str:
-        speed = self.characters / (time.perf_counter() - self._start)
-        return f"{self.characters:,} characters, {speed:,.0f} characters/s,"
 
 
 def _write(parts: Iterator[bytes], path: Path | None, as_lines: bool) -> bool:
@@ -173,12 +204,31 @@ def _write(parts: Iterator[bytes], path: Path | None, as_lines: bool) -> bool:
     return is_interrupted
 
 
+def _kept_pieces(pieces: Iterator[str], seed: int | None, kept: list[tuple[int, Callable[[], str]]]) -> Iterator[str]:
+    """The same pieces, which are kept."""
+    copy = list[str]()
+    kept.append((seed or 0, lambda: "".join(copy)))
+    for piece in pieces:
+        copy.append(piece)
+        yield piece
+
+
+def _kept_groups(
+    groups: "Iterator[Iterator[list[Sample]]]", kept: list[tuple[int, Callable[[], str]]]
+) -> "Iterator[Iterator[list[Sample]]]":
+    """The same groups, whose samples are kept."""
+    for growing in groups:
+        samples = next(growing)
+        kept += [(sample.seed, partial(getattr, sample, "text")) for sample in samples]
+        yield chain([samples], growing)
+
+
 def _echoed(vocabulary: "Vocabulary", prompt: str, echo: bool) -> bytes:
     return vocabulary.to_bytes(vocabulary.keep_known(vocabulary.symbols_of(prompt))) if echo else b""
 
 
 def _as_text(
-    vocabulary: "Vocabulary", options: SamplesOptions, pieces: Iterator[str], echo: bool, meter: _Meter
+    vocabulary: "Vocabulary", options: SamplesOptions, pieces: Iterator[str], echo: bool, meter: Meter
 ) -> Iterator[bytes]:
     """What is written of the prompt, and then of each piece as soon as it is there."""
     yield _echoed(vocabulary, (options.prompts or [options.prompt])[0], echo)
@@ -189,7 +239,7 @@ def _as_text(
 
 
 def _as_texts(
-    groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, echo: bool, meter: _Meter
+    groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, echo: bool, meter: Meter
 ) -> Iterator[bytes]:
     """Each text below a line with its seed, the first of those that are sampled at once as it grows."""
     number = 0
@@ -198,26 +248,37 @@ def _as_texts(
         for samples in growing:
             first = samples[0]
             if not shown:
-                yield _heading(options, number, first.seed) + _echoed(first.vocabulary, first.prompt, echo)
+                yield _before(options, number, first, echo)
             yield first.vocabulary.to_bytes("".join(first.pieces[shown:]))
             shown = len(first.pieces)
         meter.characters += sum(len(each.log_probabilities) for each in samples)
         for sample in samples:
             if sample is not samples[0]:
-                yield _heading(options, number, sample.seed) + _echoed(sample.vocabulary, sample.prompt, echo)
+                yield _before(options, number, sample, echo)
                 yield sample.vocabulary.to_bytes("".join(sample.pieces))
             yield b"\n"
             number += 1
 
 
-def _heading(options: SamplesOptions, number: int, seed: int) -> bytes:
+def _before(options: SamplesOptions, number: int, sample: "Sample", echo: bool) -> bytes:
+    """What is written before a sample: where there are several, a line with its seed; and its prompt."""
+    echoed = _echoed(sample.vocabulary, sample.prompt, echo)
+    if max(1, len(options.prompts)) * options.count == 1:
+        return echoed
     prompt = f"prompt {number // options.count + 1}, " if len(options.prompts) > 1 else ""
     blank = "\n" if number else ""
-    return f"{blank}--- {prompt}seed {seed} ---\n".encode()
+    return f"{blank}--- {prompt}seed {sample.seed} ---\n".encode() + echoed
 
 
-def _as_json(groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions, meter: _Meter) -> Iterator[bytes]:
+def _as_json(
+    groups: "Iterator[Iterator[list[Sample]]]",
+    options: SamplesOptions,
+    meter: Meter,
+    measure: "Callable[[str], Novelty] | None",
+) -> Iterator[bytes]:
     """One line a sample; what Ctrl-C interrupts comes as far as it is."""
+    from charlstm.display.console import finite
+
     left_out = ("prompt", "prompts", "count", "state", "seed")
     settings = {name: value for name, value in vars(options).items() if name not in left_out}
     for growing in groups:
@@ -231,7 +292,8 @@ def _as_json(groups: "Iterator[Iterator[list[Sample]]]", options: SamplesOptions
             meter.characters += len(sample.log_probabilities)
             logs = [each if math.isfinite(each) else None for each in sample.log_probabilities]
             facts = {"prompt": sample.prompt, "text": sample.text, "seed": sample.seed, "log_probabilities": logs}
-            ended = sample.ended or "interrupted"
-            yield json.dumps(facts | {"settings": settings, "ended": ended}).encode() + b"\n"
+            facts |= {"settings": settings, "ended": sample.ended or "interrupted"}
+            facts |= {"novelty": finite(measure(sample.text).to_dict())} if measure else {}
+            yield json.dumps(facts).encode() + b"\n"
         if interrupt:
             raise interrupt

@@ -4,6 +4,8 @@ visible      control characters of foreign text, shown and not obeyed
 streams      stdout and stderr that may be closed, full or gone
 console      errors, notes and results, and how figures are written
 tables       results
+heatmap      a text whose characters are tinted by their surprise
+rows         JSON lines and CSV for programs
 bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly

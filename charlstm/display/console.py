@@ -49,10 +49,10 @@ def as_flag(name: str, value: str | None) -> str:
     return f"`{flag}`" if value == "True" else f"`{flag} {shlex.quote(value)}`"
 
 
-def show_error(error: CharLSTMError) -> None:
+def show_error(error: CharLSTMError, label: str = "error:", hint: bool = True) -> None:
     """One red sentence, and the way out below it."""
-    err.print(Text("error:", style="bold red"), worded(error.raw_message, as_flag))
-    if error.raw_hint:
+    err.print(Text(visible(label), style="bold red"), worded(error.raw_message, as_flag))
+    if hint and error.raw_hint:
         err.print(Text("hint:", style="dim"), worded(error.raw_hint, as_flag))
 
 
@@ -82,12 +82,15 @@ def write(piece: str | bytes) -> None:
 
 def write_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout; what is not finite becomes null."""
-    print(json.dumps(_finite(data)), flush=True)
+    print(json.dumps(finite(data)), flush=True)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value`, with None for each number in it that is not finite."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

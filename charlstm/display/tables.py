@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from charlstm.display.console import result, show
-from charlstm.score import Evaluation, Score
+from charlstm.display.console import count, result, show
+from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.catalogue import NamedCorpus
 
 if TYPE_CHECKING:
     from charlstm.benchmark import Row
+
+_MAX_SPAN = 200  # characters of a copied span that are shown
 
 
 def show_score(score: Evaluation) -> None:
@@ -26,6 +28,30 @@ def show_score(score: Evaluation) -> None:
     table.add_row(
         "characters", f"{score.characters - score.boundaries:,}", f"{ends} scored of {score.text}{left_out}".strip()
     )
+    show(table)
+    if score.novelty:
+        show()
+        show(in_words(score.novelty))
+
+
+def in_words(novelty: Novelty) -> str:
+    """What is new, and the longest span that is not, on a line."""
+    new = "" if math.isnan(novelty.new_20_grams) else f", {novelty.new_20_grams:.1%} of the 20-grams are new"
+    span = novelty.span if novelty.longest <= _MAX_SPAN else f"{novelty.span[:_MAX_SPAN]}..."
+    return f"longest span from the training text: {count(novelty.longest, novelty.unit)}{new}: {span!r}"
+
+
+def show_files(scores: list[Evaluation]) -> None:
+    """Files by how well they are predicted."""
+    table, skipped = Table(box=None, pad_edge=False), any(score.skipped for score in scores)
+    for heading in ("bits per character", "standard error", "characters", *["skipped"] * skipped):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for score in scores:
+        error = "" if math.isnan(score.standard_error) else f"{score.standard_error / math.log(2):.4f}"
+        left_out = [f"{score.skipped:,}"] * skipped
+        characters = f"{score.characters - score.boundaries:,}"
+        table.add_row(f"{score.bits_per_character:.4f}", error, characters, *left_out, score.text)
     show(table)
 
 

@@ -4,5 +4,9 @@ tally        adds up nats exactly, with a standard error
 static       the score of a model as it is, in one stream, in many, or in windows
 dynamic      the score of weights that go on learning from what they were scored on
 baseline     what a text costs without a network
+surprise     the nats of every character, in order
+characters   what is shown of them: characters and lines
+files        a score for each of many files
+novelty      what of a text stands in another
 report       everything that `evaluate` is asked for
 """

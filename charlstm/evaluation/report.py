@@ -1,15 +1,18 @@
 """Everything that `evaluate` is asked for: which text is scored, the model's own score, and those beside it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from charlstm.errors import ConfigError
 from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.dynamic import Adapter
+from charlstm.evaluation.novelty import novelty
 from charlstm.evaluation.static import OnScored, score_text, score_windows
-from charlstm.options import EvaluateOptions
+from charlstm.options import EvaluateOptions, Unknown
 from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
-from charlstm.score import Evaluation, Score
+from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.corpus import Corpus
 from charlstm.text.documents import count_boundaries
 
@@ -43,18 +46,36 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     if options.baseline:
         on_progress("counting n-grams", 0, 0)
         beside |= baselines(training_ids, ids, weights.vocabulary)
+    new = None
+    if options.novelty:
+        on_progress("looking for the text in the training part", 0, 0)
+        new = novelty(ids, training_ids, weights.vocabulary)
     boundary = weights.vocabulary.boundary
     boundaries = 0 if boundary is None else count_boundaries(ids[1:], boundary)
     return Evaluation(
-        score.nats, score.characters, score.utf8_bytes, score.standard_error, name, corpus.skipped, beside, boundaries
-    )
+        score.nats, score.characters, score.utf8_bytes, score.standard_error,
+        name, corpus.skipped, beside, boundaries, new,
+    )  # fmt: skip
+
+
+def novelty_of(weights: Weights, text: str, named: Path | str | None, unknown: Unknown) -> Novelty:
+    """How much of `text`, in symbols, is new beside the training part of the model's own, which may be `named` now.
+
+    Raises:
+        CorpusError, RunError: that is gone or has changed.
+        VocabularyError: the text has unknown characters, and they are not to be skipped.
+    """
+    known = weights.vocabulary.keep_known(text) if unknown == "skip" else text
+    ids = weights.vocabulary.encode(known)
+    own, _ = own_text(weights, named)
+    return novelty(ids, own.split(weights.config.training.validation)[0], weights.vocabulary)
 
 
 def _read(weights: Weights, options: EvaluateOptions) -> tuple[Corpus, np.ndarray, np.ndarray, str]:
     """The corpus, its part to score, the training part of the run if that is needed, and the scored part's name."""
     settings, validation = weights.config.corpus, weights.config.training.validation
     training_ids = np.zeros(0, weights.vocabulary.id_type)
-    if not options.texts or options.dynamic or options.baseline:
+    if not options.texts or options.dynamic or options.baseline or options.novelty:
         own, _ = own_text(weights, options.own_text, options.on_progress)
         training_ids, held_out = own.split(validation)
         if not options.texts:

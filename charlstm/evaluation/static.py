@@ -31,10 +31,10 @@ from charlstm.score import Score
 from charlstm.text.batches import masked_pairs
 
 WARM_UP = 512
-_WINDOW = 64
+WINDOW = 64
 _DISPATCH = 8  # windows to a dispatch
 _MAX_STREAMS = 256
-_BLOCK = _DISPATCH * _WINDOW  # characters of a stream in a dispatch, whose nats are added up
+_BLOCK = _DISPATCH * WINDOW  # characters of a stream in a dispatch, whose nats are added up
 
 OnScored = Callable[[int], None]  # told now and then how many characters are scored
 
@@ -49,7 +49,7 @@ class Layout:
     pairs: int
     streams: int
     warm_up: int
-    window_length: int = _WINDOW
+    window_length: int = WINDOW
 
     @classmethod
     def of(cls, pairs: int, streams: int | None, warm_up: int = WARM_UP, rows: int = 1) -> "Layout":
@@ -60,7 +60,7 @@ class Layout:
         if streams is None:
             streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, pairs // (4 * warm_up)))
             streams -= streams % 8 if streams > 8 else 0  # a number that devices can share
-        return cls(pairs, streams, warm_up if streams > 1 else 0, _fitting(_WINDOW, streams, rows))
+        return cls(pairs, streams, warm_up if streams > 1 else 0, fitting_window(WINDOW, streams, rows))
 
     @property
     def length(self) -> int:
@@ -75,7 +75,7 @@ class Layout:
         return masked_pairs(ids, first + time, mask)
 
 
-def _fitting(window: int, streams: int, rows: int) -> int:
+def fitting_window(window: int, streams: int, rows: int) -> int:
     """`window` if its logits fit, or else the largest power of two that does."""
     if window * streams * rows <= MAX_LOGITS:
         return window
@@ -83,7 +83,7 @@ def _fitting(window: int, streams: int, rows: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def _make_scorer(model: ModelConfig, mesh: Mesh):
+def make_scorer(model: ModelConfig, mesh: Mesh):
     """Compile-ready `score(params, states, inputs, targets, mask) -> (states, nats [S])` of windows `[K, T, S]`."""
     definition, _ = abstract_model(model)
 
@@ -115,7 +115,7 @@ class _Scorer:
 
     def __init__(self, weights: Weights, streams: int, on_scored: OnScored) -> None:
         self._mesh = make_mesh(streams)
-        self._score = _make_scorer(weights.model.for_inference(), self._mesh)
+        self._score = make_scorer(weights.model.for_inference(), self._mesh)
         self._params = replicate(self._mesh, weights.params)
         self._zeros = shard_streams(self._mesh, zero_states(weights.model, streams))
         self._states = self._zeros
@@ -171,7 +171,7 @@ def score_windows(
     """Score `ids` as models without a lasting state are scored: in windows of `length`, each from a zero state."""
     pairs, rows = len(ids) - 1, weights.model.rows
     streams = max(1, min(_MAX_STREAMS, MAX_LOGITS // rows, 2**15 // length, -(-pairs // length)))
-    piece = _fitting(length, streams, rows)
+    piece = fitting_window(length, streams, rows)
     time = np.arange(-(-length // piece) * piece).reshape(-1, piece, 1)
     scorer = _Scorer(weights, streams, on_scored)
     for first in range(0, pairs, streams * length):

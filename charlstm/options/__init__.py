@@ -6,10 +6,10 @@ shared     names and types that several options have in common
 schedule   the lengths of a run, by which it is repeated
 train      `TrainOptions`
 sample     `SampleOptions`, and `SamplesOptions` of several texts
-evaluate   `EvaluateOptions`
+evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 """
 
-from charlstm.options.evaluate import EvaluateOptions
+from charlstm.options.evaluate import EvaluateOptions, ReadOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
@@ -36,6 +36,7 @@ __all__ = [
     "Optimizer",
     "Precision",
     "PrecisionOption",
+    "ReadOptions",
     "SampleOptions",
     "SamplesOptions",
     "Texts",

@@ -12,22 +12,16 @@ _BESIDE = "Beside the score"
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
-    """What is scored, and how; without texts the validation part of the model's own."""
+class ReadOptions:
+    """Which texts are read; without any the validation part of the model's own."""
 
     texts: Texts | None = None
     _: dataclasses.KW_ONLY
     own_text: Path | str | None = option(
         None, "Where the text is now that the model was trained on, if it has moved.", GROUP_TEXT, unset="where it was"
     )
-    exact: bool = option(False, "Read in a single stream: slower, and without any approximation.")
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the text files.", GROUP_TEXT, unset="the run's")
-    dynamic: bool = option(False, "Dynamic evaluation: weights that go on learning from what was scored.", _BESIDE)
-    baseline: bool = option(False, "Score without a network: n-grams, xz and guessing.", _BESIDE)
-    windows: int | None = option(
-        None, "Score windows of this many characters, each from a zero state.", _BESIDE, from_one(65_536), "not done"
-    )
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
@@ -37,3 +31,32 @@ class EvaluateOptions:
                 f"{setting('encoding', self.encoding)} is for texts, but none is named",
                 "the run's own text is read as it was",
             )
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(ReadOptions):
+    """What is scored, and how."""
+
+    _: dataclasses.KW_ONLY
+    exact: bool = option(False, "Read in a single stream: slower, and without any approximation.")
+    dynamic: bool = option(False, "Dynamic evaluation: weights that go on learning from what was scored.", _BESIDE)
+    baseline: bool = option(False, "Score without a network: n-grams, xz and guessing.", _BESIDE)
+    windows: int | None = option(
+        None, "Score windows of this many characters, each from a zero state.", _BESIDE, from_one(65_536), "not done"
+    )
+    novelty: bool = option(
+        False,
+        "How much of the text is new: the longest span of it that stands in the training part, and 20-grams that do "
+        "not.",
+        _BESIDE,
+    )
+
+    def require_plain(self, what: str) -> None:
+        """Refuse what goes with a score only.
+
+        Raises:
+            ConfigError: it is asked for, but `what` is to be shown.
+        """
+        for name in ("dynamic", "baseline", "windows", "novelty"):
+            if value := getattr(self, name):
+                raise ConfigError(f"{what} and {setting(name, value)} contradict each other", "give one of them")

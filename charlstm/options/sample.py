@@ -69,7 +69,10 @@ class SampleOptions:
     )
     novel: bool = option(False, "With --documents: leave out those that stand in the model's own text.", _ENDS)
     own_text: Path | str | None = option(
-        None, "With --novel: where the model's own text is now, if it has moved.", _ENDS, unset="where it was"
+        None,
+        "With --novel or --novelty: where the model's own text is now, if it has moved.",
+        _ENDS,
+        unset="where it was",
     )
     state: Any = None
 

@@ -35,7 +35,8 @@ class Sample:
     seed: int
     vocabulary: Vocabulary = field(repr=False)
     pieces: list[str] = field(default_factory=list, repr=False)  # in symbols of the vocabulary
-    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each symbol, before any filter
+    ids: list[int] = field(default_factory=list, repr=False)
+    log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each id, before any filter
     ended: Ended | None = None
 
     @property
@@ -157,6 +158,7 @@ def _grow(
             if not sample.ended:
                 piece = watch.cut(np.asarray(drawn.ids[:, stream]), np.asarray(drawn.log_probabilities[:, stream]))
                 sample.pieces.append(piece.text)
+                sample.ids += piece.ids.tolist()
                 sample.log_probabilities += piece.log_probabilities.tolist()
                 sample.ended = piece.ended or ("length" if done == length else None)
         yield

@@ -189,6 +189,25 @@ def open_corpus(
     return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
 
 
+def encode_file(
+    path: Path, unit: Unit, encoding: str, vocabulary: Vocabulary, unknown: Unknown, documents: Documents
+) -> tuple[np.ndarray, int]:
+    """The ids of one small file, in memory and not in the cache, and how many characters were left out as unknown.
+
+    Raises:
+        ConfigError: there is no such encoding.
+        CorpusError: it is missing, unreadable, binary or wrongly encoded, or holds fewer than two characters.
+        VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
+    """
+    text = documents.read([path], unit, text_encoding(encoding) if unit == "character" else AS_BYTES, Fingerprint())
+    pieces, skipped, written = [np.zeros(0, vocabulary.id_type)], 0, 0
+    for ids, left_out, own in _encode(text, vocabulary, unknown):
+        pieces.append(ids)
+        skipped, written = skipped + left_out, written + own
+    _require_two(written, [path], skipped)
+    return np.concatenate(pieces), skipped
+
+
 def read_prompt_file(path: Path | str, unit: Unit = "character", keep_newline: bool = False) -> str:
     """The prompt in a UTF-8 file, or in standard input as `-`; in the unit "byte" in any, a character for each byte.
 
