@@ -94,20 +94,20 @@ class Vocabulary:
     def table(self) -> np.ndarray:
         """The id of every code point and of `BOUNDARY`, `UNKNOWN` where it has none: uint32 `[0x110001]`."""
         table = np.full(CODEPOINTS + 1, UNKNOWN, np.uint32)
-        table[self._points] = np.arange(len(self), dtype=np.uint32)
+        table[self.points] = np.arange(len(self), dtype=np.uint32)
         return table
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
         """How many bytes each symbol takes in UTF-8 (as a byte: 1), a boundary its separator: int64 `[V]`."""
         steps = [] if self.unit == "byte" else [0x80, 0x800, 0x10000]
-        lengths = 1 + np.searchsorted(steps, self._points, side="right")
+        lengths = 1 + np.searchsorted(steps, self.points, side="right")
         if self.boundary is not None:
             lengths[self.boundary] = len(self.to_bytes(self.separator))
         return lengths
 
     @cached_property
-    def _points(self) -> np.ndarray:
+    def points(self) -> np.ndarray:
         """The code point of every id, `BOUNDARY` for the boundary: uint32 `[V]`."""
         points = codepoints(self.symbols)
         return points if self.boundary is None else np.insert(points, self.boundary, np.uint32(BOUNDARY))
@@ -134,7 +134,14 @@ class Vocabulary:
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of `ids`, the inverse of `encode`."""
-        points = self._points[np.asarray(ids)]
+        return self.text_of_points(self.points[np.asarray(ids)])
+
+    def points_of(self, text: str) -> np.ndarray:
+        """The code points of `text`, known or not: uint32; where there is a boundary, its separator is `BOUNDARY`."""
+        return np.concatenate([np.zeros(0, np.uint32), *self._cut(text)])
+
+    def text_of_points(self, points: np.ndarray) -> str:
+        """The inverse of `points_of`."""
         if self.boundary is None or not (at := points == BOUNDARY).any():
             return _text(points)
         written = codepoints(self.separator or "\n")

@@ -1,0 +1,20 @@
+"""What compression can be asked for."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from charlstm.options.shared import OnProgress
+from charlstm.schema import check_options, option
+
+
+@dataclass(frozen=True)
+class CompressOptions:
+    """The bytes that are compressed, and how."""
+
+    data: bytes
+    _: dataclasses.KW_ONLY
+    dynamic: bool = option(False, "Let the weights go on learning from what is compressed: slower, and smaller.")
+    on_progress: OnProgress | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
