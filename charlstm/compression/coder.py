@@ -18,6 +18,8 @@ from charlstm.runs.weights import Weights
 # A stream begins cold, which costs some 15 bits, and a character of prose takes two: 0.1%.
 _SYMBOLS_OF_A_STREAM = 8192
 _MAX_STREAMS = 128
+_RATES = (0.0, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)  # of learning
+_TRIAL = 20_000  # symbols, but at most a quarter of the text, from which the rate is chosen
 
 OnCoded = Callable[[int], None]  # told how many symbols are done
 
@@ -32,8 +34,25 @@ def streams_for(count: int, is_dynamic: bool) -> int:
     return 1 << max(1, min(most, wanted)).bit_length() - 1
 
 
-def encode(weights: Weights, ids: np.ndarray, streams: int, rate: float, on_coded: OnCoded) -> bytes:
-    """The bits of the symbols `ids`, as whole words of 4 bytes.
+def best_rate(weights: Weights, ids: np.ndarray, streams: int) -> float:
+    """The rate at which weights learn best at the beginning of each stream; 0 if they had better not.
+
+    Raises:
+        ConfigError: constriction is missing.
+    """
+    trial = min(_TRIAL, len(ids) // 4)
+    return min(_RATES, key=lambda rate: len(encode(weights, ids, streams, rate, limit=trial)))
+
+
+def encode(
+    weights: Weights,
+    ids: np.ndarray,
+    streams: int,
+    rate: float,
+    on_coded: OnCoded = lambda done: None,
+    limit: int | None = None,
+) -> bytes:
+    """The bits of the symbols `ids`, or of about `limit` of them, as whole words of 4 bytes.
 
     Raises:
         ConfigError: constriction is missing.
@@ -49,6 +68,8 @@ def encode(weights: Weights, ids: np.ndarray, streams: int, rate: float, on_code
 
     for done in walk(weights, len(ids), streams, rate, exchange):
         on_coded(done)
+        if limit is not None and done >= limit:
+            break
     return encoder.get_compressed().astype("<u4").tobytes()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from charlstm.compression.coder import OnCoded, decode, encode, streams_for
+from charlstm.compression.coder import OnCoded, best_rate, decode, encode, streams_for
 from charlstm.compression.container import Container
 from charlstm.compression.content import Content
 from charlstm.errors import RunError
@@ -11,7 +11,6 @@ from charlstm.runs.weights import Weights, fingerprint
 from charlstm.runtime.memory import require_memory
 from charlstm.runtime.processor import processor_key
 
-_RATE = 0.002  # of weights that learn: the best of five, or next to it, on texts of 18,000 and 200,000 characters
 _BYTES = 24  # of memory for each of the content: as text, as code points, as ids
 
 
@@ -25,8 +24,11 @@ def compress(weights: Weights, options: CompressOptions) -> bytes:
     data, encoding = options.data, weights.config.corpus.encoding
     _require_memory(len(data))
     content = Content.of(data, weights.vocabulary, encoding)
-    count, rate = len(content.ids), _RATE if options.dynamic else 0.0
+    count = len(content.ids)
     streams = streams_for(count, options.dynamic)
+    if options.dynamic and options.on_progress:
+        options.on_progress("choosing how fast to learn", 0, 0)
+    rate = best_rate(weights, content.ids, streams) if options.dynamic else 0.0
     on_coded = _reporting("compressing", count, options.on_progress)
     code = encode(weights, content.ids, streams, rate, on_coded)
     return Container(
