@@ -34,23 +34,26 @@ def streams_for(count: int, is_dynamic: bool) -> int:
     return 1 << max(1, min(most, wanted)).bit_length() - 1
 
 
-def best_rate(weights: Weights, ids: np.ndarray, streams: int) -> float:
+def best_rate(weights: Weights, ids: np.ndarray, streams: int, on_tried: Callable[[int, int], None]) -> float:
     """The rate at which weights learn best at the beginning of each stream; 0 if they had better not.
+
+    `on_tried` is told how many symbols were coded, and of how many.
 
     Raises:
         ConfigError: constriction is missing.
     """
-    trial = min(_TRIAL, len(ids) // 4)
-    return min(_RATES, key=lambda rate: len(encode(weights, ids, streams, rate, limit=trial)))
+    trial, sizes = min(_TRIAL, len(ids) // 4), dict[float, int]()
+    for number, rate in enumerate(_RATES):
+
+        def on_coded(done: int, before: int = number * trial) -> None:
+            on_tried(before + done, len(_RATES) * trial)
+
+        sizes[rate] = len(encode(weights, ids, streams, rate, on_coded, trial))
+    return min(_RATES, key=sizes.__getitem__)
 
 
 def encode(
-    weights: Weights,
-    ids: np.ndarray,
-    streams: int,
-    rate: float,
-    on_coded: OnCoded = lambda done: None,
-    limit: int | None = None,
+    weights: Weights, ids: np.ndarray, streams: int, rate: float, on_coded: OnCoded, limit: int | None = None
 ) -> bytes:
     """The bits of the symbols `ids`, or of about `limit` of them, as whole words of 4 bytes.
 

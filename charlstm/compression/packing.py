@@ -1,8 +1,9 @@
 """Compressing and decompressing: any bytes, exactly."""
 
 import hashlib
+from functools import partial
 
-from charlstm.compression.coder import OnCoded, best_rate, decode, encode, streams_for
+from charlstm.compression.coder import best_rate, decode, encode, streams_for
 from charlstm.compression.container import Container
 from charlstm.compression.content import Content
 from charlstm.errors import RunError
@@ -24,13 +25,11 @@ def compress(weights: Weights, options: CompressOptions) -> bytes:
     data, encoding = options.data, weights.config.corpus.encoding
     _require_memory(len(data))
     content = Content.of(data, weights.vocabulary, encoding)
-    count = len(content.ids)
-    streams = streams_for(count, options.dynamic)
-    if options.dynamic and options.on_progress:
-        options.on_progress("choosing how fast to learn", 0, 0)
-    rate = best_rate(weights, content.ids, streams) if options.dynamic else 0.0
-    on_coded = _reporting("compressing", count, options.on_progress)
-    code = encode(weights, content.ids, streams, rate, on_coded)
+    count, on_progress = len(content.ids), options.on_progress or _silent
+    streams, rate = streams_for(count, options.dynamic), 0.0
+    if options.dynamic:
+        rate = best_rate(weights, content.ids, streams, partial(on_progress, "choosing how fast to learn"))
+    code = encode(weights, content.ids, streams, rate, lambda done: on_progress("compressing", done, count))
     return Container(
         size=len(data), count=count, streams=streams, rate=rate, is_own_encoding=content.is_own_encoding,
         fingerprint=_fingerprint(weights), digest=_digest(data), maker=_maker(), aside=content.aside, code=code,
@@ -50,9 +49,12 @@ def decompress(weights: Weights, data: bytes, name: str, on_progress: OnProgress
     if found.fingerprint != _fingerprint(weights):
         raise RunError(f"{name} was compressed with another model", "decompress it with the very same weights")
     _require_memory(found.size)
-    on_coded = _reporting("decompressing", found.count, on_progress)
+    on_progress = on_progress or _silent
     try:
-        ids = decode(weights, found.code, found.count, found.streams, found.rate, on_coded)
+        ids = decode(
+            weights, found.code, found.count, found.streams, found.rate,
+            lambda done: on_progress("decompressing", done, found.count),
+        )  # fmt: skip
         content = Content(ids, found.aside, found.is_own_encoding)
         text = content.to_bytes(weights.vocabulary, weights.config.corpus.encoding, found.size)
     except (ValueError, IndexError):  # nonsense, as below
@@ -66,8 +68,8 @@ def decompress(weights: Weights, data: bytes, name: str, on_progress: OnProgress
     return text
 
 
-def _reporting(what: str, total: int, on_progress: OnProgress | None) -> OnCoded:
-    return lambda done: on_progress(what, done, total) if on_progress else None
+def _silent(what: str, done: int, total: int) -> None:
+    pass
 
 
 def _require_memory(size: int) -> None:

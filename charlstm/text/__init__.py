@@ -4,7 +4,7 @@ In reading order:
 
     spool        what can be read only once, as files
     signatures   what the beginning of a file says of it
-    packing      what gzip, bzip2, xz and zstd have packed
+    unpacking    what gzip, bzip2, xz and zstd have packed
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
     documents    where texts are cut, and what stands between the pieces

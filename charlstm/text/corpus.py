@@ -26,10 +26,10 @@ from charlstm.files import atomic_write, cache_folder, files_below, storage_erro
 from charlstm.options import OnProgress, Unit, Unknown
 from charlstm.text.catalogue import is_named, locate_named
 from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
-from charlstm.text.packing import size_of, unpacked
 from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
 from charlstm.text.signatures import packer_of
 from charlstm.text.spool import STDIN, blocks, is_read_once, spool, spool_folder
+from charlstm.text.unpacking import size_of, unpacked
 from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again

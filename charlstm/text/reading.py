@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 from charlstm.errors import ConfigError, CorpusError, setting
-from charlstm.text.packing import unpacked
 from charlstm.text.signatures import SIGNATURE_BYTES, signature_of
 from charlstm.text.spool import blocks, is_read_once, name_of
+from charlstm.text.unpacking import unpacked
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -15,15 +16,14 @@ from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError
 from charlstm.evaluation.static import score_text
 from charlstm.language_model import LanguageModel
 from charlstm.model.parameters import initial_parameters
-from charlstm.runs.weights import Weights, load_weights
+from charlstm.runs.weights import load_weights
 from charlstm.text.vocabulary import Vocabulary
 
-VOCABULARIES = {
-    "characters": Vocabulary.of_characters("\n abcdeföж"),
-    "bytes": Vocabulary.of_bytes(),
+VOCABULARIES = {  # of few sizes, each of which takes its time to be compiled
+    "characters": Vocabulary.of_characters("\n abcföж"),
     "lines": Vocabulary.of_characters("\n abcde").with_boundary("\n"),
-    "blank lines": Vocabulary.of_characters("\n abcde").with_boundary("\n\n"),
-    "files": Vocabulary.of_characters("abcde").with_boundary(""),
+    "files": Vocabulary.of_characters("abcdefg").with_boundary(""),
+    "bytes": Vocabulary.of_bytes(),
     "separated bytes": Vocabulary.of_bytes().with_boundary("ab"),
     "rare": dataclasses.replace(Vocabulary.of_characters("abcdefgh"), rare=3),
     "a single one": Vocabulary.of_characters("a"),
@@ -33,7 +33,7 @@ FILES = (
     | st.binary(max_size=60)
     | st.text("ab\n").map(str.encode)
 )
-USES_MODEL = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USES_MODEL = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_every_file_comes_back(models, name, data):
     assert models[name].decompress(models[name].compress(data)) == data
 
 
-@pytest.mark.parametrize("encoding", ["iso8859-1", "cp1251", "utf-16", "utf-16-le", "utf-7", "shift_jis", "hz"])
+@pytest.mark.parametrize("encoding", ["iso8859-1", "utf-16", "utf-7", "shift_jis"])
 @given(data=FILES)
 @USES_MODEL
 def test_so_it_does_in_the_encoding_of_the_text(models, encoding, data):
@@ -112,10 +112,9 @@ def test_weights_that_learn_make_a_strange_text_smaller(model, text):
 
 def test_weights_that_predict_nothing_code_all_the_same(models):
     weights = models["characters"].weights
-    shape = dataclasses.replace(weights.model, hidden_size=8)
-    params = initial_parameters(shape, 0)
+    params = initial_parameters(weights.model, 0)
     params["head_bias"][...] = params["head_bias"][...].at[0].set(np.nan)
-    model = LanguageModel(Weights(dataclasses.replace(weights.config, model=shape), weights.vocabulary, params))
+    model = LanguageModel(dataclasses.replace(weights, params=params))
     assert model.decompress(model.compress(b"abc abc")) == b"abc abc"
 
 
@@ -161,7 +160,7 @@ def test_nothing_else_is_a_compressed_file(models, data):
 def test_another_model_or_vocabulary_is_refused(models):
     packed = models["characters"].compress(b"abc")
     weights = models["characters"].weights
-    same_numbers = dataclasses.replace(weights, vocabulary=Vocabulary.of_characters("\n abcdefgh"))
+    same_numbers = dataclasses.replace(weights, vocabulary=Vocabulary.of_characters("\n abcdef"))
     for other in (models["bytes"], LanguageModel(same_numbers)):
         with pytest.raises(RunError, match="x was compressed with another model"):
             other.decompress(packed, "x")
@@ -180,7 +179,7 @@ def test_where_probabilities_are_others_it_is_said_where_they_were_made(models, 
 
 
 def test_without_constriction_it_is_said_how_to_have_it(models, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "constriction", None)
+    monkeypatch.setitem(sys.modules, "constriction", None)
     with pytest.raises(ConfigError) as refused:
         models["characters"].compress(b"abc")
     assert "pip install 'charlstm[compress]'" in refused.value.hint
