@@ -1,5 +1,6 @@
 """`charlstm compress` and `charlstm decompress`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,9 +91,10 @@ def _place(file: str, model: str | None, output: str | None, usual: str, overwri
     if output is None and usual == file:
         raise ConfigError(f"the name {file} does not end in {_ENDING}", "say with --output where the result goes")
     path = user_path(usual if output is None else output)
-    if path.exists() and not path.is_file():
+    is_there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long (Python 3.11)
+    if is_there and not path.is_file():
         raise ConfigError(f"{path} is not a file", "say with --output where the result goes")
-    if path.exists() and not overwrite:
+    if is_there and not overwrite:
         raise StorageError(f"{path} is there already", f"{setting('overwrite', True)} replaces it")
     return path
 

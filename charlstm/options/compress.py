@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
+from charlstm.errors import ConfigError
 from charlstm.options.shared import OnProgress
 from charlstm.schema import check_options, option
 
@@ -18,3 +19,7 @@ class CompressOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if not isinstance(self.data, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"what is compressed must be bytes, not {type(self.data).__name__}", "encode a text first"
+            )

@@ -177,11 +177,12 @@ class _ZstdDecoder:
         return self._decoder.unused_data + self._waiting
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        self._waiting += data
+        data = self._waiting + data
         pieces: list[bytes] = []
-        size = 0
-        while self._waiting and not self.eof and size < max_length:
-            little, self._waiting = self._waiting[: self._LITTLE], self._waiting[self._LITTLE :]
-            pieces.append(self._decoder.decompress(little))
+        size = place = 0
+        while place < len(data) and not self.eof and size < max_length:
+            pieces.append(self._decoder.decompress(data[place : place + self._LITTLE]))
             size += len(pieces[-1])
+            place += self._LITTLE
+        self._waiting = data[place:]
         return b"".join(pieces)

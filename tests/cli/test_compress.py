@@ -106,6 +106,8 @@ def test_a_terminal_is_shown_a_text_and_spared_a_compressed_one(model, capfd, mo
         (["compress", "."], 1, "cannot read ."),
         (["compress", "file", "-o", "."], 2, ". is not a file"),
         (["compress", "file", "-o", "no/where"], 1, "cannot write no/where"),
+        (["compress", "file", "-o", "x" * 5000], 1, "cannot write xxx"),
+        (["compress", "x" * 5000], 1, "cannot read xxx"),
         (["compress", "file", "--model", "nowhere"], 1, "nowhere"),
         (["decompress", "file"], 2, "does not end in .chlz"),
         (["decompress", "file", "-o", "out"], 1, "file is not a file that charlstm has compressed"),

@@ -185,6 +185,12 @@ def test_without_constriction_it_is_said_how_to_have_it(models, monkeypatch):
     assert "pip install 'charlstm[compress]'" in refused.value.hint
 
 
+def test_only_bytes_are_compressed(models):
+    for wrong in ("text", bytearray(b"text"), None):
+        with pytest.raises(ConfigError, match="must be bytes, not"):
+            models["characters"].compress(wrong)
+
+
 def test_its_progress_can_be_followed(models):
     seen = []
     packed = models["characters"].compress(b"abc", on_progress=lambda *facts: seen.append(facts))
