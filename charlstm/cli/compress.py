@@ -35,7 +35,7 @@ def compress(
 ) -> None:
     """Make any file small by a model's predictions: FILE becomes FILE.chlz, and stays. Needs the extra `compress`.
 
-    It takes as many bits for a character as `evaluate` says, and a header of some 70 bytes.
+    It takes as many bits for a character as `evaluate` says, and a header of some 80 bytes.
 
     `charlstm decompress` needs the same model, on the same kind of machine with the same versions: elsewhere
     probabilities are rounded otherwise, and it refuses.

@@ -10,7 +10,7 @@ from charlstm.errors import RunError
 from charlstm.options import CompressOptions, OnProgress
 from charlstm.runs.weights import Weights, fingerprint
 from charlstm.runtime.memory import require_memory
-from charlstm.runtime.processor import processor_key
+from charlstm.runtime.processor import allowed_cores, processor_key
 
 _BYTES = 24  # of memory for each of the content: as text, as code points, as ids
 
@@ -63,7 +63,7 @@ def decompress(weights: Weights, data: bytes, name: str, on_progress: OnProgress
         raise RunError(
             f"{name} cannot be decompressed here: it was compressed by {found.maker}, this is {_maker()}, "
             "and the probabilities are not the same to the last bit",
-            "decompress it where it was compressed, with the same versions and the same environment",
+            "decompress it where it was compressed, with the same versions and as many cores",
         )
     return text
 
@@ -87,7 +87,12 @@ def _digest(data: bytes) -> bytes:
 
 
 def _maker() -> str:
-    """What the last bits of a probability depend on."""
+    """What the last bits of a probability depend on.
+
+    Where weights learn, sums are cut into as many parts as there are threads, and of these XLA makes one for each core
+    that it may use, and one for each of its devices at least.
+    """
     import jax
 
-    return f"jax {jax.__version__} on {jax.default_backend()} {processor_key()}"
+    threads = max(allowed_cores(), jax.local_device_count())
+    return f"jax {jax.__version__} on {jax.default_backend()} {processor_key()} with {threads} threads"

@@ -3,7 +3,7 @@
 Whoever writes a file and whoever reads it walk through the text by this very loop: the same compiled programs, with the
 same shapes, one time step after the other. The fast scan over windows of training and evaluation rounds otherwise, and
 so does another processor or another version of JAX: a difference in the last bit of one probability is enough to
-make nonsense of all that follows. On one machine and build both ends agree.
+make nonsense of all that follows. On one machine and build both ends agree; weights that learn need as many cores, too.
 
 A text is cut into S streams that are walked through at once, each from the state in which a text begins: stream j is
 the symbols from j T on, and the last streams may be shorter.

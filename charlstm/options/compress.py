@@ -14,7 +14,10 @@ class CompressOptions:
 
     data: bytes
     _: dataclasses.KW_ONLY
-    dynamic: bool = option(False, "Let the weights go on learning from what is compressed: slower, and smaller.")
+    dynamic: bool = option(
+        False,
+        "Let the weights go on learning from what is compressed: smaller and slower; who decompresses needs as many cores.",
+    )
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

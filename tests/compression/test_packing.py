@@ -101,7 +101,7 @@ def test_the_code_is_as_long_as_the_score_says(model, text):
     found = Container.from_bytes(model.compress(text), "text")
     # Whole words of 32 bits, one of them to end with; probabilities are rounded to 24 bits.
     assert bits + first < 8 * len(found.code) <= 1.0005 * (bits + first) + 64
-    assert len(model.compress(text)) - len(found.code) < 80 and not found.aside
+    assert len(model.compress(text)) - len(found.code) < 90 and not found.aside
 
 
 def test_weights_that_learn_make_a_strange_text_smaller(model, text):
