@@ -16,7 +16,7 @@ class CompressOptions:
     _: dataclasses.KW_ONLY
     dynamic: bool = option(
         False,
-        "Let the weights go on learning from what is compressed: smaller, slower, and the other end needs as many cores.",
+        "Let the weights go on learning from what is compressed: smaller and slower; to decompress, as many cores.",
     )
     on_progress: OnProgress | None = None
 
