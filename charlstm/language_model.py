@@ -17,7 +17,16 @@ from charlstm.config import RunConfig
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
-from charlstm.options import EvaluateOptions, ReadOptions, SampleOptions, SamplesOptions, TrainOptions, Unknown
+from charlstm.options import (
+    CompressOptions,
+    EvaluateOptions,
+    OnProgress,
+    ReadOptions,
+    SampleOptions,
+    SamplesOptions,
+    TrainOptions,
+    Unknown,
+)
 from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
@@ -242,6 +251,36 @@ class LanguageModel:
         from charlstm.evaluation.characters import lines
 
         return lines(self.per_character(**vars(options)))
+
+    @method_takes(CompressOptions)
+    @_with_jax
+    def compress(self, options: CompressOptions) -> bytes:
+        """Any bytes made small: what this model finds likely takes few bits.
+
+        The same model decompresses them where its probabilities are the same to the last bit: on the same kind of
+        processor, with the same version of JAX.
+
+        Raises:
+            ConfigError: the extra `compress` is not installed.
+            MemoryLimitError: there is not memory enough.
+        """
+        from charlstm.compression.packing import compress
+
+        return compress(self.weights, options)
+
+    @_with_jax
+    def decompress(self, data: bytes, name: str = "the data", on_progress: OnProgress | None = None) -> bytes:
+        """What `compress` was given; messages call the compressed data `name`.
+
+        Raises:
+            ConfigError: the extra `compress` is not installed.
+            CorpusError: the data are damaged, or nothing that was compressed.
+            RunError: they were compressed with another model, or elsewhere, where probabilities are rounded otherwise.
+            MemoryLimitError: there is not memory enough.
+        """
+        from charlstm.compression.packing import decompress
+
+        return decompress(self.weights, data, name, on_progress)
 
     def save(self, path: Path | str) -> None:
         """Save the model as one file, which `load` reads: parameters, settings and vocabulary.

@@ -21,7 +21,7 @@ FLOORS = [
     {"model"},
     {"runs"},
     {"evaluation", "sampling"},
-    {"training"},
+    {"compression", "training"},
     {"benchmark", "language_model"},
     {"display"},
     {"cli"},
@@ -30,6 +30,7 @@ FLOORS = [
 UPWARDS = {("events", "runs")}  # the type of what an event carries
 NEEDS_JAX = {"model", "sampling", "training", "benchmark"}
 FILES_THAT_NEED_JAX = {
+    "compression/coder.py", "compression/learner.py", "compression/packing.py", "compression/walk.py",
     "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py", "evaluation/static.py",
     "evaluation/surprise.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
 }  # fmt: skip

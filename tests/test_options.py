@@ -14,12 +14,20 @@ import charlstm
 from charlstm.cli import app
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError, setting, worded
-from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions, format_schedule, parse_schedule
+from charlstm.options import (
+    CompressOptions,
+    EvaluateOptions,
+    SampleOptions,
+    TrainOptions,
+    format_schedule,
+    parse_schedule,
+)
 from charlstm.schema import options_in
 
-KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions}
+KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions, "compress": CompressOptions}
 FUNCTIONS = {
     "train": charlstm.train, "sample": charlstm.LanguageModel.sample, "evaluate": charlstm.LanguageModel.evaluate,
+    "compress": charlstm.LanguageModel.compress,
 }  # fmt: skip
 
 
@@ -39,7 +47,7 @@ def test_every_option_is_a_keyword_argument_and_explained(name):
     function = FUNCTIONS[name]
     parameters = inspect.signature(function).parameters
     for field in dataclasses.fields(KINDS[name]):
-        assert parameters[field.name].default == field.default
+        assert parameters[field.name].default == field.default or field.default is dataclasses.MISSING
         assert field.name in inspect.getdoc(function) or field.name not in options_in(KINDS[name])
         if field.name in options_in(KINDS[name]):
             assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY

@@ -15,7 +15,10 @@ from charlstm.schema import Option, options_in
 
 RUN_HELP = "A run, a weights file, or - for such a file on standard input."
 NEWEST = "the newest run in runs/"
-TEXT_HELP = "Files, folders, named corpora (see `charlstm corpora`) or - for standard input; together one corpus."
+TEXT_HELP = (
+    "Files (.gz, .bz2, .xz and .zst as what they hold), folders, named corpora (see `charlstm corpora`) or - for "
+    "standard input; together one corpus."
+)
 
 
 def options_of(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -7,8 +7,10 @@ schedule   the lengths of a run, by which it is repeated
 train      `TrainOptions`
 sample     `SampleOptions`, and `SamplesOptions` of several texts
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
+compress   `CompressOptions`
 """
 
+from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
@@ -31,6 +33,7 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "CompressOptions",
     "EvaluateOptions",
     "OnProgress",
     "Optimizer",

@@ -12,7 +12,9 @@ from charlstm.options import OnProgress, Texts, Unit, Unknown
 from charlstm.runs.folder import is_run, read_config
 from charlstm.text.corpus import Corpus, lasting_names, locate, open_corpus
 from charlstm.text.documents import Documents
+from charlstm.text.reading import fingerprint_of
 from charlstm.text.spool import STDIN, is_read_once
+from charlstm.text.unpacking import is_packed
 from charlstm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -92,6 +94,12 @@ def _own_files(sources: Sequence[str], config: CorpusConfig, on_progress: OnProg
     return files
 
 
+def _as_trained(files: list[Path], config: CorpusConfig) -> list[Path]:
+    """`files` without those that are packed where that is the text of a run: earlier versions left them out."""
+    plain = [file for file in files if config.unit == "byte" or not is_packed(file)]
+    return plain if len(plain) < len(files) and fingerprint_of(plain) == config.fingerprint else files
+
+
 def reopen(
     config: CorpusConfig,
     vocabulary: Vocabulary,
@@ -121,6 +129,7 @@ def reopen(
             if not files:
                 changed = changed or sources
                 continue
+            files = _as_trained(files, config)
             documents = Documents(config.documents, config.order_seed)
             open_own = partial(
                 open_corpus, files, config.unit, config.encoding, vocabulary, "skip", documents=documents

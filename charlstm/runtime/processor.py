@@ -25,9 +25,13 @@ def cores() -> int:
                 "unset this variable to use all cores",
             )
         return int(asked)
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
-    return count if quota is None else max(1, min(count, math.ceil(quota)))
+    return allowed_cores() if quota is None else max(1, min(allowed_cores(), math.ceil(quota)))
+
+
+def allowed_cores() -> int:
+    """The processor cores of the affinity of this process, whatever their time may be."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:

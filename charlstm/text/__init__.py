@@ -4,6 +4,7 @@ In reading order:
 
     spool        what can be read only once, as files
     signatures   what the beginning of a file says of it
+    unpacking    what gzip, bzip2, xz and zstd have packed
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
     documents    where texts are cut, and what stands between the pieces

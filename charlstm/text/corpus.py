@@ -27,7 +27,9 @@ from charlstm.options import OnProgress, Unit, Unknown
 from charlstm.text.catalogue import is_named, locate_named
 from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
 from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
-from charlstm.text.spool import STDIN, is_read_once, opened, spool, spool_folder
+from charlstm.text.signatures import packer_of
+from charlstm.text.spool import STDIN, blocks, is_read_once, spool, spool_folder
+from charlstm.text.unpacking import size_of, unpacked
 from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
@@ -148,8 +150,12 @@ def open_corpus(
     if documents.are_cut:
         marks += [documents.kind, documents.seed]
     key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
-    folder = cache_folder("ids", room=4 * sum(path.stat().st_size for path in files))
+    folder = cache_folder("ids")
     _forget_unused(folder)
+    if cached := _load(folder, key, fingerprint):
+        return cached
+    sizes = (size_of(path) if unit == "character" else path.stat().st_size for path in files)
+    folder = cache_folder("ids", room=4 * sum(sizes))  # where that is another, this process may have been here before
     if cached := _load(folder, key, fingerprint):
         return cached
 
@@ -291,9 +297,16 @@ def _is_regular(path: Path) -> bool:
 
 
 def _seems_text(path: Path) -> bool:
-    """Whether there is no NUL byte near the start of a file, or it begins as UTF-16."""
-    with opened(path) as file:
-        start = file.read(8192)
+    """Whether there is no NUL byte near the start of a file or of what it holds, or it begins as UTF-16.
+
+    What cannot be unpacked may be one: reading it will say why it cannot.
+    """
+    start = next(blocks(path, 8192), b"")
+    if packer_of(start):
+        try:
+            start = next(unpacked(blocks(path, 8192), path), b"")[:8192]
+        except CorpusError:
+            return True
     return b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.text.signatures import SIGNATURE_BYTES, signature_of
 from charlstm.text.spool import blocks, is_read_once, name_of
+from charlstm.text.unpacking import unpacked
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
@@ -17,7 +18,10 @@ AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is g
 
 
 class Fingerprint:
-    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus."""
+    """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus.
+
+    It is that of the bytes on the disk, packed or not.
+    """
 
     def __init__(self) -> None:
         self._whole = hashlib.sha256()
@@ -64,10 +68,11 @@ def text_encoding(name: str) -> str:
 def characters(path: Path | str, encoding: str, keep_mark: bool = False) -> Iterator[str]:
     """The text of one file, or of standard input as `-`, in pieces; a multi-byte character is never torn.
 
-    A byte order mark at its start is no text, unless it is to be kept; of bytes all are kept.
+    Of a file that is packed it is the text that it holds. A byte order mark at its start is no text, unless it is to be
+    kept; of bytes all are kept.
 
     Raises:
-        CorpusError: it is missing, unreadable or not in this encoding.
+        CorpusError: it is missing, unreadable, packed and damaged, or not in this encoding.
     """
     return _decoded(blocks(path, BLOCK_BYTES), path, encoding, keep_mark)
 
@@ -75,10 +80,10 @@ def characters(path: Path | str, encoding: str, keep_mark: bool = False) -> Iter
 def read_text(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bool = False) -> Iterator[str]:
     """The text of one file of a corpus, in pieces; what is read goes into the fingerprint.
 
-    Bytes come as Latin-1, where a NUL is as good as any other.
+    Bytes come as Latin-1, where a NUL is as good as any other, and as they are on the disk, packed or not.
 
     Raises:
-        CorpusError: it is missing, unreadable, binary or not in this encoding.
+        CorpusError: it is missing, unreadable, packed and damaged, binary, or not in this encoding.
     """
     seen = 0
     for text in _decoded(fingerprint.blocks(path), path, encoding, keep_mark):
@@ -92,7 +97,9 @@ def read_text(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bo
 
 
 def _decoded(pieces: Iterator[bytes], path: Path | str, encoding: str, keep_mark: bool) -> Iterator[str]:
-    """The text of `pieces`, the bytes of `path`."""
+    """The text of `pieces`, the bytes of `path`, or of what they hold if they are packed; as bytes they are kept."""
+    if encoding != AS_BYTES:
+        pieces = unpacked(pieces, path)
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, at_start = 0, encoding != AS_BYTES and not keep_mark
     for block in chain(pieces, [b""]):
@@ -125,7 +132,9 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, path: Path | str, 
 
 def _hint(path: Path | str, encoding: str) -> str:
     """The way out that the beginning of a file names; empty if it names none, or the encoding that failed."""
-    seems = None if is_read_once(path) else signature_of(next(blocks(path, SIGNATURE_BYTES), b""))
+    if is_read_once(path):
+        return ""
+    seems = signature_of(next(unpacked(blocks(path, SIGNATURE_BYTES), path), b"")[:SIGNATURE_BYTES])
     if not seems or (seems.encoding and text_encoding(seems.encoding) == encoding):
         return ""
     return f"it is {seems.what}: {seems.way_out or setting('encoding', seems.encoding)}"

@@ -1,15 +1,16 @@
 """What the beginning of a file says of it, for hints when it cannot be read as asked."""
 
 import codecs
+import re
 from typing import NamedTuple
 
 SIGNATURE_BYTES = 4096  # that are looked at
 
-_PACKED = {
-    b"\x1f\x8b": ("gzip", "gunzip"),
-    b"BZh": ("bzip2", "bunzip2"),
-    b"\xfd7zXZ\0": ("xz", "unxz"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+_PACKERS = {  # as strict as can be: a text may well begin with BZh
+    "gzip": (re.compile(rb"\x1f\x8b\x08"), "gunzip"),
+    "bzip2": (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), "bunzip2"),
+    "xz": (re.compile(rb"\xfd7zXZ\0"), "unxz"),
+    "zstd": (re.compile(rb"\x28\xb5\x2f\xfd"), "unzstd"),
 }
 _ENCODINGS = {  # UTF-32 first, for its mark begins as that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -28,11 +29,15 @@ class Signature(NamedTuple):
     way_out: str = ""
 
 
+def packer_of(start: bytes) -> str | None:
+    """What has packed a file that begins with `start`: gzip, bzip2, xz, zstd or, None, nothing that is known."""
+    return next((name for name, (magic, _) in _PACKERS.items() if magic.match(start)), None)
+
+
 def signature_of(start: bytes) -> Signature | None:
     """What a file is that begins with `start`; None where that says nothing."""
-    for magic, (name, program) in _PACKED.items():
-        if start.startswith(magic):
-            return Signature(f"compressed by {name}", way_out=f"unpack it first, with `{program}`")
+    if packer := packer_of(start):
+        return Signature(f"compressed by {packer}", way_out=f"unpack it first, with `{_PACKERS[packer][1]}`")
     if start.startswith(b"PK\x03\x04"):
         return Signature("a zip archive, as .docx, .odt and .epub are", way_out="take the text out of it first")
     if start.startswith(b"%PDF-"):

@@ -134,7 +134,14 @@ class Vocabulary:
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of `ids`, the inverse of `encode`."""
-        points = self.points[np.asarray(ids)]
+        return self.text_of_points(self.points[np.asarray(ids)])
+
+    def points_of(self, text: str) -> np.ndarray:
+        """The code points of `text`, known or not: uint32; where there is a boundary, its separator is `BOUNDARY`."""
+        return np.concatenate([np.zeros(0, np.uint32), *self._cut(text)])
+
+    def text_of_points(self, points: np.ndarray) -> str:
+        """The inverse of `points_of`."""
         if self.boundary is None or not (at := points == BOUNDARY).any():
             return _text(points)
         written = codepoints(self.separator or "\n")

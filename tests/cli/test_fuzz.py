@@ -23,7 +23,7 @@ NUMBERS = st.sampled_from(
 CHOICES = ("character", "byte", "error", "skip", "float32", "bfloat16", "auto", "muon", "adamw", "latin-1", "utf-16")
 VALUES = NUMBERS | STRINGS | st.sampled_from(CHOICES)
 # What is read and written must not exist, or it would be of the machine that runs the tests.
-PATHS = ("run", "init_from", "prompt_file", "prompts", "load_state", "save_state", "output")
+PATHS = ("run", "init_from", "prompt_file", "prompts", "load_state", "save_state", "output", "model")
 MISSING = STRINGS.map("nowhere/".__add__)
 FUZZED = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -56,7 +56,10 @@ def check(line: list[str], folder: Path) -> None:
         assert status == 0 or (err.getvalue().strip() and not list(Path().iterdir()))
 
 
-@pytest.mark.parametrize(("name", "min_arguments"), [("train", 1), ("sample", 0), ("evaluate", 0), ("plot", 0)])
+@pytest.mark.parametrize(
+    ("name", "min_arguments"),
+    [("train", 1), ("sample", 0), ("evaluate", 0), ("plot", 0), ("compress", 1)],
+)
 @given(data=st.data())
 @FUZZED
 def test_whatever_is_typed_is_work_or_an_error(tmp_path, name, min_arguments, data):

@@ -27,10 +27,11 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("data", "what", "way_out"),
     [
-        (gzip.compress(TEXT.encode(), mtime=0), "gzip", "gunzip"),
-        (bz2.compress(TEXT.encode()), "bzip2", "bunzip2"),
-        (lzma.compress(TEXT.encode()), "xz", "unxz"),
-        (b"\x28\xb5\x2f\xfd\x20\0\xff", "zstd", "unzstd"),
+        (gzip.compress(gzip.compress(TEXT.encode(), mtime=0), mtime=0), "gzip", "gunzip"),
+        (gzip.compress(bz2.compress(TEXT.encode()), mtime=0), "bzip2", "bunzip2"),
+        (bz2.compress(lzma.compress(TEXT.encode())), "xz", "unxz"),
+        (lzma.compress(b"\x28\xb5\x2f\xfd\x20\0\xff"), "zstd", "unzstd"),
+        (gzip.compress(TEXT.encode("utf-16"), mtime=0), "UTF-16", "utf-16"),
         (zipped(), "zip", "take the text out"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "PDF", "pdftotext"),
         (TEXT.encode("utf-16"), "UTF-16", "utf-16"),
@@ -52,9 +53,7 @@ def test_a_file_that_is_no_utf_8_is_named_as_what_it_is_and_the_way_out_works(tm
     if way_out.startswith("utf"):
         corpus = open_corpus([path], encoding=way_out)
         assert corpus.vocabulary.decode(corpus.ids) == TEXT
-        with pytest.raises(CorpusError) as refused:
-            open_corpus([path], encoding="utf-7")
-        path.write_bytes(data[:-1])
+        path.write_bytes(data[:-1] if data[0] != 0x1F else gzip.compress(TEXT.encode("utf-16")[:-1]))
         with pytest.raises(CorpusError) as refused:
             open_corpus([path], encoding=way_out)
         assert way_out not in refused.value.hint, "what was tried is no way out"
