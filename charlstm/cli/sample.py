@@ -63,6 +63,15 @@ def sample(
     as_json: Annotated[
         bool, _option("Output", "One JSON object a sample, with the log-probability of each character.", "--json")
     ] = False,
+    interactive: Annotated[
+        bool,
+        _option(
+            "Turns",
+            "Write in turns: the model goes on from what you type, to an empty line, or as above.",
+            "--interactive",
+            "-i",
+        ),
+    ] = False,
     quiet: Annotated[bool, _option("Output", "No remarks: neither the seed nor the speed.", "--quiet")] = False,
 ) -> None:
     """Generate text; it streams to standard output."""
@@ -78,6 +87,11 @@ def sample(
         raise ConfigError("standard input cannot be both the model and the prompt", "name a file for one of them")
     if save_state is not None and prompts is not None:
         raise ConfigError("--save-state is for one prompt, not for those of --prompts")
+    if interactive:
+        _require_turns(run, prompt_file, {
+            "--prompts": prompts is not None, "--count": chosen["count"] > 1, "--json": as_json,
+            "--output": output is not None, "--novel": chosen["novel"],
+        })  # fmt: skip
     SamplesOptions(**chosen)  # what is out of range is refused before anything is loaded
     path = _output_path(output)
     model = load(run)
@@ -100,6 +114,11 @@ def sample(
     if save_state is not None:
         state = model.read(chosen["prompt"], unknown=chosen["unknown"], state=chosen.get("state"))
         state.save(user_path(save_state))
+    if interactive:
+        from charlstm.cli.interactive import interact
+
+        interact(model.session(**_alone(chosen) | {"prompt": ""}), chosen["prompt"], echo)
+        return
     options, meter = SamplesOptions(**chosen), _Meter()
     samples = max(1, len(options.prompts)) * options.count
     if samples > 1 or as_json:
@@ -115,6 +134,15 @@ def sample(
         console.note(f"{meter} --seed {options.seed}")
     if is_interrupted:
         raise typer.Exit(130)
+
+
+def _require_turns(run: str | None, prompt_file: str | None, contradictions: dict[str, bool]) -> None:
+    """Refuse what cannot be written in turns."""
+    for flag, is_given in contradictions.items():
+        if is_given:
+            raise ConfigError(f"--interactive and {flag} contradict each other", "give one of them")
+    if "-" in (run, prompt_file):
+        raise ConfigError("standard input is where --interactive reads turns from", "name a file for the other")
 
 
 def _unescaping(unit: Unit) -> Callable[[str, str], str]:

@@ -19,6 +19,14 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_SHOWN)
 
 
+def visible_in_line(text: str) -> str:
+    """The same on a single line, where line ends, tabs, and spaces at the edges are shown, too."""
+    line = visible(text).replace("\n", "\u2424").replace("\t", "\u2409")
+    inner = line.strip(" ")
+    before = len(line) - len(line.lstrip(" "))
+    return "\u2423" * before + inner + "\u2423" * (len(line) - before - len(inner))
+
+
 def visible_pieces(pieces: Iterable[str]) -> Iterator[str]:
     """The same of a text that comes in pieces: each at once, though a line end may be torn."""
     after_return = False

@@ -6,9 +6,11 @@ shared     names and types that several options have in common
 schedule   the lengths of a run, by which it is repeated
 train      `TrainOptions`
 sample     `SampleOptions`, and `SamplesOptions` of several texts
+complete   `CompleteOptions`
 evaluate   `EvaluateOptions`
 """
 
+from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.evaluate import EvaluateOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
@@ -31,6 +33,7 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "CompleteOptions",
     "EvaluateOptions",
     "OnProgress",
     "Optimizer",
@@ -39,6 +42,7 @@ __all__ = [
     "SampleOptions",
     "SamplesOptions",
     "Texts",
+    "To",
     "TrainOptions",
     "Unit",
     "Unknown",

@@ -7,4 +7,7 @@ prompt       reading a text: states, logits and the last characters
 ends         where a text ends
 ending       where a sample of so many documents ends
 generation   the jitted chunk of steps, and `generate`, a generator of text
+words        where words and lines end
+completion   the most probable continuations
+session      a text that a writer and a model write in turns
 """

@@ -207,7 +207,7 @@ def generate_samples(
                 ids = np.asarray(drawn.ids[:, stream])
                 piece, sample.ended = ends[stream].cut(weights.vocabulary.decode(ids))
                 sample.pieces.append(piece)
-                kept = _symbols_in(weights.vocabulary, ids, len(piece)) if sample.ended else len(ids)
+                kept = symbols_in(weights.vocabulary, ids, len(piece)) if sample.ended else len(ids)
                 sample.log_probabilities += drawn.log_probabilities[:kept, stream].tolist()
                 if done == length and not sample.ended:
                     sample.ended = "length"
@@ -216,7 +216,7 @@ def generate_samples(
             return
 
 
-def _symbols_in(vocabulary: Vocabulary, ids: np.ndarray, characters: int) -> int:
+def symbols_in(vocabulary: Vocabulary, ids: np.ndarray, characters: int) -> int:
     """How many of `ids` the first `characters` of their text are: a boundary stands for none, one or more of them."""
     lengths = np.ones(len(ids), int)
     if vocabulary.boundary is not None:
@@ -234,13 +234,8 @@ def read_text(weights: Weights, prompt: str, before: PromptState | None = None) 
     return read(weights, ids, before) if len(ids) or before is None else before
 
 
-def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
-    """The `top` most likely symbols after `prompt` with their probabilities, the most likely first.
-
-    Raises:
-        VocabularyError: the prompt has unknown characters.
-    """
-    logits = read_text(weights, prompt).logits
-    probabilities = np.asarray(jax.nn.softmax(logits[0]))
+def next_symbols(weights: Weights, after: PromptState, top: int) -> list[tuple[str, float]]:
+    """The `top` most likely symbols after what was read with their probabilities, the most likely first."""
+    probabilities = np.asarray(jax.nn.softmax(after.logits[0]))
     best = np.argsort(-probabilities, kind="stable")[:top]
     return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]
