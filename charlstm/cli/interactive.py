@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from prompt_toolkit import PromptSession
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from charlstm.sampling.session import Session
 
 _MAX_HISTORY = 1_000_000  # bytes; of a larger file the second half is kept
-_KEYS = " Tab: take it   Ctrl-N: the next one   Enter: go on   Alt-Enter: new line   /help   Ctrl-D: end "
+_KEYS = " Tab takes it  Ctrl-N another  Enter goes on  Alt-Enter new line  Ctrl-D ends"
 _STYLE = {
     "prompt": "ansibrightblack", "bottom-toolbar": "noreverse", "bottom-toolbar.text": "ansibrightblack",
-    "chosen": "bold noinherit", "unknown": "ansired",
+    "chosen": "bold noinherit", "remark": "ansired",
+    "auto-suggestion": "underline" if os.environ.get("NO_COLOR") else "#767676",
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def _at_terminal(session: "Session", prompt: str, echo: bool) -> None:
                 line = writer.ask(line)
                 text = _obeyed(session, line)
             if text is not None:
-                with closing(session.turn(text)) as pieces, _interrupts() as is_interrupted:
+                with _interrupts() as is_interrupted, closing(session.turn(text)) as pieces:
                     if echo:
                         console.out.print(Text(visible(text), style="bold"), end="")
                     _write(session, until(is_interrupted, pieces))
@@ -155,18 +156,18 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 class Writer:
     """The line at which a writer types, and below it the odds of what may follow."""
 
-    def __init__(self, session: "Session", **terminal: Any) -> None:
-        """`terminal` may be an `input` and an `output` of prompt_toolkit."""
+    def __init__(self, session: "Session") -> None:
+        self.found: list[Completion] = []  # what is expected after the text as it is now
         self._session = session
-        self._found: list[Completion] = []  # for the text as it is now
         self._chosen = 0
         self._remark = ""
+        self._changed = asyncio.Event()
         self._prompt: PromptSession[str] = PromptSession(
             "> ", key_bindings=self._keys(), bottom_toolbar=self._toolbar, style=Style.from_dict(_STYLE),
-            history=_history(), erase_when_done=True, enable_suspend=True, **terminal,
+            history=_history(), erase_when_done=True, enable_suspend=True, prompt_continuation="  ",
         )  # fmt: skip
-        self._buffer = self._prompt.default_buffer
-        self._buffer.on_text_changed += self._forget
+        self.buffer = self._prompt.default_buffer
+        self.buffer.on_text_changed += self._forget
 
     def ask(self, line: str = "") -> str:
         """A line, or what was pasted of several; `line` is there to be edited.
@@ -177,7 +178,7 @@ class Writer:
         return self._prompt.prompt(default=line, pre_run=self._begin)
 
     def _begin(self) -> None:
-        self._found, self._remark, self._changed = [], "", asyncio.Event()
+        self.found, self._remark, self._changed = [], "", asyncio.Event()
         self._changed.set()
         get_app().create_background_task(self._predict())
 
@@ -186,7 +187,7 @@ class Writer:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            text = self._buffer.text
+            text = self.buffer.text
             found, remark = list["Completion"](), ""
             if not command_in(text):
                 predicting = asyncio.to_thread(self._session.predict, as_typed(text))
@@ -197,20 +198,19 @@ class Writer:
                 except Exception as error:
                     get_app().exit(exception=error)
                     return
-            if self._buffer.text == text:
-                self._found, self._remark = found, remark
+            if self.buffer.text == text:
+                self.found, self._remark = found, remark
                 self._choose(0)
 
     def _forget(self, _: Buffer) -> None:
         """The text has changed, and what was found is out of date."""
-        self._found, self._remark = [], ""
-        if hasattr(self, "_changed"):
-            self._changed.set()
+        self.found, self._remark = [], ""
+        self._changed.set()
 
     def _choose(self, number: int) -> None:
         """Offer one of what was found, in grey."""
         self._chosen = number
-        self._buffer.suggestion = Suggestion(visible_in_line(self._found[number].text)) if self._found else None
+        self.buffer.suggestion = Suggestion(visible_in_line(self.found[number].text)) if self.found else None
         get_app().invalidate()
 
     def _toolbar(self) -> list[tuple[str, str]]:
@@ -218,13 +218,13 @@ class Writer:
         odds = [
             ("class:chosen" if number == self._chosen else "",
              f" {visible_in_line(each.text)} {console.percent(each.probability)} ")
-            for number, each in enumerate(self._found)
+            for number, each in enumerate(self.found)
         ]  # fmt: skip
-        return [*odds, ("class:unknown", f" {visible_in_line(self._remark)}"), ("", f"\n{_KEYS}")]
+        return [*odds, ("class:remark", f" {visible_in_line(self._remark)}"), ("", f"\n{_KEYS}")]
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
-        is_offered = Condition(lambda: bool(self._found) and self._buffer.document.is_cursor_at_the_end)
+        is_offered = Condition(lambda: bool(self.found) and self.buffer.document.is_cursor_at_the_end)
 
         @keys.add("tab", filter=is_offered)
         @keys.add("right", filter=is_offered)
@@ -232,7 +232,7 @@ class Writer:
         @keys.add("c-f", filter=is_offered)
         @keys.add("escape", "f", filter=is_offered)
         def _take(event: KeyPressEvent) -> None:
-            event.current_buffer.insert_text(self._found[self._chosen].text)
+            event.current_buffer.insert_text(self.found[self._chosen].text)
 
         @keys.add("tab", filter=~is_offered)
         def _ignore(event: KeyPressEvent) -> None:
@@ -240,7 +240,7 @@ class Writer:
 
         @keys.add("c-n", filter=is_offered)
         def _next(event: KeyPressEvent) -> None:
-            self._choose((self._chosen + 1) % len(self._found))
+            self._choose((self._chosen + 1) % len(self.found))
 
         @keys.add("escape", "enter")
         def _new_line(event: KeyPressEvent) -> None:

@@ -117,7 +117,7 @@ class Completer:
             taken += search.take(hypotheses, count - len(taken))
             if not taken:
                 break
-            expansions -= len(taken)
+            expansions -= count  # a batch that is not full takes as long
             logs, states = self.expand([each.states for each, _ in taken], [int(each.children[n]) for each, n in taken])
             level = [
                 search.open(
