@@ -93,8 +93,6 @@ def _through_pipe(session: "Session", first: list[str], echo: bool) -> bool:
                     if echo:
                         _write(session, [session.vocabulary.symbols_of(text)], is_whole=False)
                     _write(session, pieces)
-        except StorageError:
-            raise
         except CharLSTMError as error:
             console.show_error(error, in_session)
             is_well = False

@@ -88,7 +88,7 @@ class Session:
         sampled, written = [ids[:0]], list[str]()
 
         def cut(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-            for chunk in ending.cut(chunks, ids) if ending else chunks:
+            for chunk in ending.cut(chunks, np.array([ending.boundary])) if ending else chunks:
                 sampled.append(chunk)
                 yield chunk
 

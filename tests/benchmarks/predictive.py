@@ -81,10 +81,10 @@ def main() -> None:
     print(f"{processor()}; " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     milliseconds = sorted(1000 * each for each in measure(model))
     shape = model.config.model
-    print(
-        f"{shape.layers}x{shape.hidden_size}, {len(milliseconds)} keys: "
-        f"median {statistics.median(milliseconds):.1f} ms, 95% within {milliseconds[int(0.95 * len(milliseconds))]:.1f} ms, longest {milliseconds[-1]:.1f} ms"
-    )
+    name, median = f"{shape.layers}x{shape.hidden_size}", statistics.median(milliseconds)
+    within = milliseconds[int(0.95 * len(milliseconds))]
+    print(f"{name}, {len(milliseconds)} keys: median {median:.1f} ms, 95% within {within:.1f} ms", end="")
+    print(f", longest {milliseconds[-1]:.1f} ms")
 
 
 if __name__ == "__main__":
