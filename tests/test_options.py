@@ -14,12 +14,20 @@ import charlstm
 from charlstm.cli import app
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError, setting, worded
-from charlstm.options import EvaluateOptions, SampleOptions, TrainOptions, format_schedule, parse_schedule
+from charlstm.options import (
+    CompleteOptions,
+    EvaluateOptions,
+    SampleOptions,
+    TrainOptions,
+    format_schedule,
+    parse_schedule,
+)
 from charlstm.schema import options_in
 
-KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions}
+KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions, "complete": CompleteOptions}
 FUNCTIONS = {
     "train": charlstm.train, "sample": charlstm.LanguageModel.sample, "evaluate": charlstm.LanguageModel.evaluate,
+    "complete": charlstm.LanguageModel.complete,
 }  # fmt: skip
 
 

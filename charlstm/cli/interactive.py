@@ -19,6 +19,7 @@ from prompt_toolkit.auto_suggest import Suggestion
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
@@ -211,7 +212,7 @@ class Writer:
         self.buffer.suggestion = Suggestion(visible_in_line(self.found[number].text)) if self.found else None
         get_app().invalidate()
 
-    def _toolbar(self) -> list[tuple[str, str]]:
+    def _toolbar(self) -> StyleAndTextTuples:
         """What may follow with its odds, and the keys."""
         odds = [
             ("class:chosen" if number == self._chosen else "",

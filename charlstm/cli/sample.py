@@ -117,7 +117,9 @@ def sample(
     if interactive:
         from charlstm.cli.interactive import interact
 
-        interact(model.session(**_alone(chosen) | {"prompt": ""}), chosen["prompt"], echo)
+        alone = _alone(chosen)
+        first = alone.pop("prompt")
+        interact(model.session(**alone), first, echo)
         return
     options, meter = SamplesOptions(**chosen), _Meter()
     samples = max(1, len(options.prompts)) * options.count

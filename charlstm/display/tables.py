@@ -64,8 +64,8 @@ def show_speeds(rows: "list[Row]", devices: int) -> None:
 def show_completions(completions: "Completions", following: list[tuple[str, float]], to: str) -> None:
     """The most probable continuations beside the most probable next characters."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, justify in ((f"to the {to}'s end", "left"), ("", "right"), ("next character", "left"), ("", "right")):
-        table.add_column(heading, justify=justify, no_wrap=heading == "")
+    for heading in (f"to the {to}'s end", "", "next character", ""):
+        table.add_column(heading, justify="left" if heading else "right", no_wrap=not heading)
     ends = f"(the {to} ends here)" if to == "line" else "(the document ends here)"
     left = [(visible_in_line(each.text) or ends, percent(each.probability)) for each in completions]
     right = [(visible_in_line(character), percent(probability)) for character, probability in following]

@@ -168,7 +168,7 @@ class _Search:
         children = np.flatnonzero((rule >= 0) & (logs > self.least))
         children = children[np.argsort(-logs[children], kind="stable")]
         rest = float(logs[children[_MAX_CHILDREN]]) if len(children) > _MAX_CHILDREN else -math.inf
-        children = children[:_MAX_CHILDREN]
+        children = children[:_MAX_CHILDREN].copy()  # a view would keep all of them
         return _Hypothesis(ids, states, children, logs[children], rule[children], rest)
 
     def take(self, hypotheses: Iterable[_Hypothesis], count: int) -> list[tuple[_Hypothesis, int]]:

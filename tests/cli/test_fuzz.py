@@ -56,7 +56,9 @@ def check(line: list[str], folder: Path) -> None:
         assert status == 0 or (err.getvalue().strip() and not list(Path().iterdir()))
 
 
-@pytest.mark.parametrize(("name", "min_arguments"), [("train", 1), ("sample", 0), ("evaluate", 0), ("plot", 0)])
+@pytest.mark.parametrize(
+    ("name", "min_arguments"), [("train", 1), ("sample", 0), ("complete", 0), ("evaluate", 0), ("plot", 0)]
+)
 @given(data=st.data())
 @FUZZED
 def test_whatever_is_typed_is_work_or_an_error(tmp_path, name, min_arguments, data):
