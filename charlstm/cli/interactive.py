@@ -18,7 +18,8 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import Suggestion
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -71,7 +72,7 @@ def _at_terminal(session: "Session", prompt: str, echo: bool) -> None:
                 with _interrupts() as is_interrupted, closing(session.turn(text)) as pieces:
                     if echo:
                         console.out.print(Text(visible(text), style="bold"), end="")
-                    _write(session, until(is_interrupted, pieces))
+                    _write(session, _until(is_interrupted, pieces))
             line, text = "", None
         except CharLSTMError as error:
             console.show_error(error, in_session)
@@ -133,7 +134,7 @@ def _write(session: "Session", pieces: Iterable[str], is_whole: bool = True) -> 
         console.write("\n")
 
 
-def until(is_over: Callable[[], bool], pieces: Iterable[str]) -> Iterator[str]:
+def _until(is_over: Callable[[], bool], pieces: Iterable[str]) -> Iterator[str]:
     """`pieces` as long as it is not over."""
     for piece in pieces:
         yield piece
@@ -209,7 +210,8 @@ class Writer:
     def _choose(self, number: int) -> None:
         """Offer one of what was found, in grey."""
         self._chosen = number
-        self.buffer.suggestion = Suggestion(visible_in_line(self.found[number].text)) if self.found else None
+        grey = visible_in_line(self.found[number].text, mark_edges=False) if self.found else ""
+        self.buffer.suggestion = Suggestion(grey) if grey else None
         get_app().invalidate()
 
     def _toolbar(self) -> StyleAndTextTuples:
@@ -223,7 +225,8 @@ class Writer:
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
-        is_offered = Condition(lambda: bool(self.found) and self.buffer.document.is_cursor_at_the_end)
+        is_typing = has_focus(DEFAULT_BUFFER)  # and not looking for something in the history
+        is_offered = is_typing & Condition(lambda: bool(self.found) and self.buffer.document.is_cursor_at_the_end)
 
         @keys.add("tab", filter=is_offered)
         @keys.add("right", filter=is_offered)
@@ -233,7 +236,7 @@ class Writer:
         def _take(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text(self.found[self._chosen].text)
 
-        @keys.add("tab", filter=~is_offered)
+        @keys.add("tab", filter=is_typing & ~is_offered)
         def _ignore(event: KeyPressEvent) -> None:
             """A tab is no text: it would come from a second press that was too quick."""
 
@@ -241,12 +244,12 @@ class Writer:
         def _next(event: KeyPressEvent) -> None:
             self._choose((self._chosen + 1) % len(self.found))
 
-        @keys.add("escape", "enter")
+        @keys.add("escape", "enter", filter=is_typing)
         def _new_line(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
 
-        @keys.add("c-c")
-        @keys.add("<sigint>")
+        @keys.add("c-c", filter=is_typing)
+        @keys.add("<sigint>", filter=is_typing)
         def _clear(event: KeyPressEvent) -> None:
             if not event.current_buffer.text:
                 self._remark = "Ctrl-D ends the session"

@@ -1,5 +1,6 @@
 """Foreign text on a terminal: its control characters are shown, not obeyed."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 _SHOWN = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}  # pictures of control characters
@@ -19,12 +20,10 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_SHOWN)
 
 
-def visible_in_line(text: str) -> str:
-    """The same on a single line, where line ends, tabs, and spaces at the edges are shown, too."""
+def visible_in_line(text: str, mark_edges: bool = True) -> str:
+    """The same on a single line: line ends and tabs are shown, too; so are spaces at its edges, if it is wished."""
     line = visible(text).replace("\n", "\u2424").replace("\t", "\u2409")
-    inner = line.strip(" ")
-    before = len(line) - len(line.lstrip(" "))
-    return "\u2423" * before + inner + "\u2423" * (len(line) - before - len(inner))
+    return re.sub("^ +| +$", lambda spaces: "\u2423" * len(spaces[0]), line) if mark_edges else line
 
 
 def visible_pieces(pieces: Iterable[str]) -> Iterator[str]:

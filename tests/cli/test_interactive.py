@@ -196,7 +196,7 @@ def test_what_is_expected_stands_in_grey_and_tab_takes_it(model):
         assert suggestion == model.complete(text, top=5)[0].text
     first = "Th" + shown[4]
     second = first + model.complete(first, top=5)[0].text
-    assert shown[5] == second[len(first) :].replace(" ", "␣") and line.startswith(second)
+    assert shown[5] == second[len(first) :].replace("\n", "␤") and line.startswith(second)
     assert line == second + model.complete(second, top=5)[1].text
 
 
