@@ -6,7 +6,8 @@ import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.cli.prompts import read_prompt
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, RunError
+from charlstm.files import user_path
 from charlstm.language_model import load
 from charlstm.options import CompleteOptions
 
@@ -40,6 +41,8 @@ def complete(
         raise ConfigError("--escapes is for a prompt that is typed, which is not given")
     if run == prompt_file == "-":
         raise ConfigError("standard input cannot be both the model and the prompt", "name a file for one of them")
+    if run not in (None, "-") and not given and not user_path(run).exists():
+        raise RunError(f"there is no run at {run}", "if this is the text, it comes second, or as --prompt")
     CompleteOptions(**chosen)  # what is out of range is refused before anything is loaded
     model = load(run)
     from charlstm.display import console, tables

@@ -60,5 +60,10 @@ def test_what_cannot_be_completed_is_one_sentence(trained_run, capfd, arguments,
     assert (out, found) == ("", status) and words in " ".join(err.split())
 
 
+def test_a_text_that_stands_where_the_run_should_is_told_its_place(capfd):
+    out, err, status = called(capfd, "The ti")
+    assert (out, status) == ("", 1) and "no run at The ti" in err and "as --prompt" in err
+
+
 def test_standard_input_is_one_thing_only(capfd):
     assert "cannot be both" in called(capfd, "-", "--prompt-file", "-")[1]
