@@ -29,7 +29,7 @@ from charlstm.text.vocabulary import Vocabulary
 _MAX_TURNS = 100  # that can be undone
 _MAX_PREFIXES = 64  # of what is being typed, whose states are kept
 _MAX_STEPS = 8  # symbols that are read one by one; more are read at once
-_EXPANSIONS = 192  # for what is expected while somebody types: a dozen milliseconds at 1x512
+_EXPANSIONS = 192  # for what is expected while somebody types: 12 batches, a dozen milliseconds at 1x512
 
 
 class _Turn(NamedTuple):
