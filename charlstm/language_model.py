@@ -5,6 +5,7 @@ by the first call, not by importing this.
 """
 
 import codecs
+import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -282,7 +283,7 @@ class LanguageModel:
 
         if options.novel:
             raise ConfigError(f"{setting('novel', True)} is not for a text that is written in turns")
-        return Session(self.weights, options)
+        return Session(self.weights, dataclasses.replace(options, seed=_seed(options)))
 
     @method_takes(EvaluateOptions)
     @_with_jax

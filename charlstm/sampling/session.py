@@ -47,6 +47,7 @@ class Session:
     """
 
     def __init__(self, weights: Weights, options: SampleOptions) -> None:
+        """`options` have a seed."""
         self.options = dataclasses.replace(options, prompt="", state=None)
         self.vocabulary = weights.vocabulary
         self._weights = dataclasses.replace(weights, params=jax.device_put(weights.params))

@@ -149,3 +149,7 @@ def test_a_session_begins_where_a_prompt_or_a_state_ends(model):
     expected = model.sample("abcd", seed=5, length=50)
     assert written(model.session("ab", seed=5, length=50), "cd") == expected
     assert written(model.session(state=model.read("ab"), seed=5, length=50), "cd") == expected
+
+
+def test_without_a_seed_one_is_drawn(model):
+    assert len({model.session().options.seed for _ in range(3)}) == 3  # the same twice once in a billion times
