@@ -18,6 +18,7 @@ from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
 from charlstm.options import (
+    CompleteOptions,
     CompressOptions,
     EvaluateOptions,
     OnProgress,
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
     from charlstm.runs.weights import Weights
+    from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
     from charlstm.sampling.samples import Sample
+    from charlstm.sampling.session import Session
     from charlstm.text.vocabulary import Vocabulary
 
 P = ParamSpec("P")
@@ -164,17 +167,54 @@ class LanguageModel:
         return load_state(user_path(path), self.weights)
 
     @_with_jax
-    def next_characters(self, prompt: str = "", top: int = 10) -> list[tuple[str, float]]:
+    def next_characters(
+        self, prompt: str = "", top: int = 10, state: "PromptState | None" = None
+    ) -> list[tuple[str, float]]:
         """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
 
-        Of a model of bytes they are bytes, each as the character of that number.
+        Of a model of bytes they are bytes, each as the character of that number. The prompt goes on from `state`, if it
+        is given.
 
         Raises:
+            RunError: the state is of another model.
             VocabularyError: the prompt has unknown characters.
         """
         from charlstm.sampling.prompt import next_symbols
 
-        return next_symbols(self.weights, self.vocabulary.known_symbols(prompt), top)
+        return next_symbols(self.weights, self.read(prompt, state=state), top)
+
+    @method_takes(CompleteOptions)
+    @_with_jax
+    def complete(self, options: CompleteOptions) -> "Completions":
+        """The most probable continuations of a prompt up to the end of a word or of a line, the most probable first.
+
+        Each has a `text` and its `probability`; the list says whether it is `exact`, or whether others that were not
+        looked at might be as probable.
+
+        Raises:
+            ConfigError: an option is out of range.
+            RunError: the state is of another model, or the weights are not finite.
+            VocabularyError: the prompt has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.sampling.completion import Completer
+
+        after = self.read(options.prompt, options.unknown, options.state)
+        return Completer(self.weights).complete(after, options.to, options.top, options.expansions)
+
+    @method_takes(SampleOptions)
+    @_with_jax
+    def session(self, options: SampleOptions) -> "Session":
+        """A text that is written in turns, from `state` on: `turn(typed)` gives what follows what was typed.
+
+        Raises:
+            ConfigError: an option is out of range.
+            RunError: the state is of another model.
+        """
+        from charlstm.sampling.session import Session
+
+        if options.novel:
+            raise ConfigError(f"{setting('novel', True)} is not for a text that is written in turns")
+        return Session(self.weights, options)
 
     @method_takes(EvaluateOptions)
     @_with_jax

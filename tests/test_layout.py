@@ -103,7 +103,15 @@ def test_imports_go_down_only(module):
 def test_only_the_edge_knows_the_terminal(module):
     for path in modules()[module]:
         tops = {name.split(".")[0] for name in imports(path, at_load_only=False)}
-        assert module in WITH_TERMINAL or not tops & {"typer", "rich"}, path
+        assert module in WITH_TERMINAL or not tops & {"typer", "rich", "prompt_toolkit"}, path
+
+
+def test_only_what_needs_it_loads_the_prompt():
+    for path in PACKAGE.rglob("*.py"):
+        loaded = imports(path, at_load_only=True)
+        assert path.name == "interactive.py" or not {
+            name for name in loaded if name.startswith(("prompt_toolkit", "charlstm.cli.interactive"))
+        }, path
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
@@ -134,11 +142,11 @@ def test_readme_names_every_file():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["corpora"]], ids=" ".join)
-def test_help_leaves_jax_unloaded(arguments):
+def test_help_leaves_what_is_slow_unloaded(arguments):
     program = (
         "import sys, charlstm, charlstm.cli\n"
         "try:\n    charlstm.cli.main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "assert 'jax' not in sys.modules, 'jax was loaded'"
+        "assert not {'jax', 'prompt_toolkit'} & set(sys.modules), 'it was loaded'"
     )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

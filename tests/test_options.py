@@ -15,6 +15,7 @@ from charlstm.cli import app
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError, setting, worded
 from charlstm.options import (
+    CompleteOptions,
     CompressOptions,
     EvaluateOptions,
     SampleOptions,
@@ -24,10 +25,13 @@ from charlstm.options import (
 )
 from charlstm.schema import options_in
 
-KINDS = {"train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions, "compress": CompressOptions}
+KINDS = {
+    "train": TrainOptions, "sample": SampleOptions, "evaluate": EvaluateOptions, "complete": CompleteOptions,
+    "compress": CompressOptions,
+}  # fmt: skip
 FUNCTIONS = {
     "train": charlstm.train, "sample": charlstm.LanguageModel.sample, "evaluate": charlstm.LanguageModel.evaluate,
-    "compress": charlstm.LanguageModel.compress,
+    "complete": charlstm.LanguageModel.complete, "compress": charlstm.LanguageModel.compress,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import typer
 
 from charlstm import __version__
 from charlstm.cli.benchmark import benchmark
+from charlstm.cli.complete import complete
 from charlstm.cli.compress import compress, decompress
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
@@ -22,7 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PANELS = {"Main commands": (train, sample, evaluate), "More": (compress, decompress, plot, benchmark, corpora)}
+_PANELS = {
+    "Main commands": (train, sample, complete, evaluate),
+    "More": (compress, decompress, plot, benchmark, corpora),
+}
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)

@@ -80,6 +80,15 @@ def sample(
         bool,
         _option("Output", "Tint each character by its surprise, where there are colours.", "--colour", "--color"),
     ] = False,
+    interactive: Annotated[
+        bool,
+        _option(
+            "Turns",
+            "Write in turns: the model goes on from what you type, to an empty line, or as above.",
+            "--interactive",
+            "-i",
+        ),
+    ] = False,
     quiet: Annotated[bool, _option("Output", "No remarks: neither the seed nor the speed.", "--quiet")] = False,
 ) -> None:
     """Generate text; it streams to standard output."""
@@ -101,6 +110,11 @@ def sample(
     own_text = chosen["own_text"]
     if novelty and not chosen["novel"]:
         chosen["own_text"] = None
+    if interactive:
+        _require_turns(run, prompt_file, {
+            "--prompts": prompts is not None, "--count": chosen["count"] > 1, "--json": as_json,
+            "--output": output is not None, "--novel": chosen["novel"],
+        })  # fmt: skip
     SamplesOptions(**chosen)  # what is out of range is refused before anything is loaded
     path = _output_path(output)
     model = load(run)
@@ -125,6 +139,13 @@ def sample(
     if save_state is not None:
         state = model.read(chosen["prompt"], unknown=chosen["unknown"], state=chosen.get("state"))
         state.save(user_path(save_state))
+    if interactive:
+        from charlstm.cli.interactive import interact
+
+        alone = _alone(chosen)
+        first = alone.pop("prompt")
+        interact(model.session(**alone), first, echo)
+        return
     options, meter = SamplesOptions(**chosen), Meter()
     measure = partial(model.novelty, own_text=own_text) if novelty else None
     if measure:
@@ -158,6 +179,15 @@ def sample(
         console.note((f"seed {seed}: " if samples > 1 else "") + in_words(model.novelty(text(), own_text)), wrap=False)
     if is_interrupted:
         raise typer.Exit(130)
+
+
+def _require_turns(run: str | None, prompt_file: str | None, contradictions: dict[str, bool]) -> None:
+    """Refuse what cannot be written in turns."""
+    for flag, is_given in contradictions.items():
+        if is_given:
+            raise ConfigError(f"--interactive and {flag} contradict each other", "give one of them")
+    if "-" in (run, prompt_file):
+        raise ConfigError("standard input is where --interactive reads turns from", "name a file for the other")
 
 
 def _unescaping(unit: Unit) -> Callable[[str, str], str]:

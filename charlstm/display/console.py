@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -49,11 +50,18 @@ def as_flag(name: str, value: str | None) -> str:
     return f"`{flag}`" if value == "True" else f"`{flag} {shlex.quote(value)}`"
 
 
-def show_error(error: CharLSTMError, label: str = "error:", hint: bool = True) -> None:
+def with_flags(sentence: str) -> str:
+    """A sentence of an error, with its settings worded as flags."""
+    return worded(sentence, as_flag)
+
+
+def show_error(
+    error: CharLSTMError, label: str = "error:", hint: bool = True, wording: Callable[[str], str] = with_flags
+) -> None:
     """One red sentence, and the way out below it."""
-    err.print(Text(visible(label), style="bold red"), worded(error.raw_message, as_flag))
+    err.print(Text(visible(label), style="bold red"), wording(error.raw_message))
     if hint and error.raw_hint:
-        err.print(Text("hint:", style="dim"), worded(error.raw_hint, as_flag))
+        err.print(Text("hint:", style="dim"), wording(error.raw_hint))
 
 
 def note(text: str, wrap: bool = True) -> None:
@@ -105,6 +113,11 @@ def count(number: float, noun: str) -> str:
     """`1 step`, `2,400 steps`, `0.5 minutes`."""
     figure = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{figure} {noun}" if figure == "1" else f"{figure} {noun}s"
+
+
+def percent(probability: float) -> str:
+    """`41.6%`; what is rarer than a thousandth has one digit that is not zero."""
+    return f"{probability:.1%}" if probability >= 0.0009995 or not probability else f"{100 * probability:.0g}%"
 
 
 def nats(loss: float) -> str:

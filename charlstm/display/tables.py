@@ -1,16 +1,19 @@
 """Results as tables on stdout."""
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from charlstm.display.console import count, result, show
+from charlstm.display.console import as_flag, count, percent, result, show
+from charlstm.display.visible import visible_in_line
 from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.catalogue import NamedCorpus
 
 if TYPE_CHECKING:
     from charlstm.benchmark import Row
+    from charlstm.sampling.completion import Completions
 
 _MAX_SPAN = 200  # characters of a copied span that are shown
 
@@ -82,6 +85,21 @@ def show_speeds(rows: "list[Row]", devices: int) -> None:
         figures = f"{row.training:,.0f}", f"{row.share_of_peak:.0%}", f"{row.sampling:,.0f}"
         table.add_row(str(row.hidden_size), row.precision, *figures)
     show(table)
+
+
+def show_completions(completions: "Completions", following: list[tuple[str, float]], to: str) -> None:
+    """The most probable continuations beside the most probable next characters."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in (f"to the {to}'s end", "", "next character", ""):
+        table.add_column(heading, justify="left" if heading else "right", no_wrap=not heading)
+    ends = f"(the {to} ends here)" if to == "line" else "(the document ends here)"
+    left = [(visible_in_line(each.text) or ends, percent(each.probability)) for each in completions]
+    right = [(visible_in_line(character), percent(probability)) for character, probability in following]
+    for row in itertools.zip_longest(left, right, fillvalue=("", "")):
+        table.add_row(*row[0], *row[1])
+    show(table)
+    if not completions.exact:
+        result(f"(others may be as probable: {as_flag('expansions', None)} says how far to look)")
 
 
 def show_corpora(corpora: list[NamedCorpus]) -> None:

@@ -1,5 +1,6 @@
 """Foreign text on a terminal: its control characters are shown, not obeyed."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 _SHOWN = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}  # pictures of control characters
@@ -17,6 +18,12 @@ def visible(text: str) -> str:
     Control characters become their pictures or, where there is none, escapes such as `\\x9b` and `\\u202e`.
     """
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_SHOWN)
+
+
+def visible_in_line(text: str, mark_edges: bool = True) -> str:
+    """The same on a single line: line ends and tabs are shown, too; so are spaces at its edges, if it is wished."""
+    line = visible(text).replace("\n", "\u2424").replace("\t", "\u2409")
+    return re.sub("^ +| +$", lambda spaces: "\u2423" * len(spaces[0]), line) if mark_edges else line
 
 
 def visible_pieces(pieces: Iterable[str]) -> Iterator[str]:

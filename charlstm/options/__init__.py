@@ -6,10 +6,12 @@ shared     names and types that several options have in common
 schedule   the lengths of a run, by which it is repeated
 train      `TrainOptions`
 sample     `SampleOptions`, and `SamplesOptions` of several texts
+complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
 """
 
+from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
@@ -33,6 +35,7 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
     "OnProgress",
@@ -43,6 +46,7 @@ __all__ = [
     "SampleOptions",
     "SamplesOptions",
     "Texts",
+    "To",
     "TrainOptions",
     "Unit",
     "Unknown",

@@ -118,14 +118,9 @@ def read_text(weights: Weights, prompt: str, before: PromptState | None = None) 
     return read(weights, ids, before) if len(ids) or before is None else before
 
 
-def next_symbols(weights: Weights, prompt: str, top: int) -> list[tuple[str, float]]:
-    """The `top` most likely symbols after `prompt` with their probabilities, the most likely first.
-
-    Raises:
-        VocabularyError: the prompt has unknown characters.
-    """
-    logits = read_text(weights, prompt).logits
-    probabilities = np.asarray(jax.nn.softmax(logits[0]))
+def next_symbols(weights: Weights, after: PromptState, top: int) -> list[tuple[str, float]]:
+    """The `top` most likely symbols after what was read with their probabilities, the most likely first."""
+    probabilities = np.asarray(jax.nn.softmax(after.logits[0]))
     best = np.argsort(-probabilities, kind="stable")[:top]
     return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]
 

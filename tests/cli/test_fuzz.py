@@ -58,7 +58,7 @@ def check(line: list[str], folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "min_arguments"),
-    [("train", 1), ("sample", 0), ("evaluate", 0), ("plot", 0), ("compress", 1)],
+    [("train", 1), ("sample", 0), ("complete", 0), ("evaluate", 0), ("plot", 0), ("compress", 1)],
 )
 @given(data=st.data())
 @FUZZED

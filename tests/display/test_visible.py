@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlstm.display.visible import visible, visible_pieces
+from charlstm.display.visible import visible, visible_in_line, visible_pieces
 
 ANY = st.text(st.characters(codec=None) | st.sampled_from("\r\n\t\x1b\x9b\u202e\udcff"))
 
@@ -58,3 +58,10 @@ def test_each_piece_comes_at_once():
 )
 def test_control_characters_have_pictures_and_others_escapes(text, shown):
     assert visible(text) == shown
+
+
+def test_a_line_shows_what_could_not_be_seen():
+    shown = {" is": "␣is", "a ": "a␣", " ": "␣", "  a b\n": "␣␣a b␤", "\t": "␉", "": "", "\x1b[": "␛["}
+    for text, line in shown.items():
+        assert visible_in_line(text) == line
+        assert visible_in_line(text, mark_edges=False) == line.replace("␣", " ")

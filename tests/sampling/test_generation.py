@@ -13,7 +13,7 @@ from charlstm.model.network import CharLSTM, zero_states
 from charlstm.sampling import generation, prompt
 from charlstm.sampling.filters import Filters, filter_logits, sample_ids
 from charlstm.sampling.generation import generate_ids
-from charlstm.sampling.prompt import PromptState, next_symbols, read_prompt
+from charlstm.sampling.prompt import PromptState, next_symbols, read_prompt, read_text
 from charlstm.sampling.repetition import LOOK_BACK
 from charlstm.text.vocabulary import Vocabulary
 
@@ -155,10 +155,11 @@ def test_without_a_table_of_gates_the_text_is_the_same(params, monkeypatch):
 
 def test_the_next_characters_are_the_softmax_of_the_logits_in_order(params, weights_of):
     weights = weights_of(MODEL, VOCABULARY, params)
-    found = next_symbols(weights, "ab", 6)
+    after = read_text(weights, "ab")
+    found = next_symbols(weights, after, 6)
     logits = np.asarray(read_prompt(MODEL, params, VOCABULARY.encode("ab"))[1][0], np.float64)
     expected = np.exp(logits) / np.exp(logits).sum()
     assert [symbol for symbol, _ in found] == [VOCABULARY.symbols[k] for k in np.argsort(-expected)]
     for symbol, probability in found:
         assert probability == pytest.approx(expected[VOCABULARY.symbols.index(symbol)], abs=1e-6)
-    assert next_symbols(weights, "ab", 2) == found[:2]
+    assert next_symbols(weights, after, 2) == found[:2]
