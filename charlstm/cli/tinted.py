@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from charlstm.cli.meter import Meter
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -30,7 +28,7 @@ def write_tinted(text: "Iterator[Character]") -> bool:
 
 
 def as_characters(
-    groups: "Iterator[Iterator[list[Sample]]]", before: "Callable[[int, Sample], bytes]", meter: Meter, several: bool
+    groups: "Iterator[Iterator[list[Sample]]]", before: "Callable[[int, Sample], bytes]", several: bool
 ) -> "Iterator[Character]":
     """Samples one after the other, the first of those that are sampled at once as it grows.
 
@@ -45,7 +43,6 @@ def as_characters(
             plain = before(number, sample).decode("utf-8", "surrogateescape")
             yield from (Character(0, each, math.nan) for each in plain)
             yield from characters(sample.vocabulary, _growth(sample, growing))
-            meter.characters += len(sample.ids)
             if several:
                 yield Character(0, "\n", math.nan)
             number += 1

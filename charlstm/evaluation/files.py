@@ -31,12 +31,13 @@ from charlstm.text.batches import masked_pairs
 from charlstm.text.corpus import encode_file, open_corpus
 from charlstm.text.documents import Documents, count_boundaries
 from charlstm.text.spool import STDIN, name_of
+from charlstm.text.unpacking import is_packed
 
 _STREAMS = 64  # or 8 for a few files, so that there are no more than two programs to compile
 _BLOCK = 128  # characters of a stream in a dispatch: what a file leaves of its last block is wasted
 _PART = 8192  # characters of a part: its warm-up is a sixteenth of it
 _AT_ONCE = 2**22  # characters; together files of more are not kept in memory
-_LARGE = 2**23  # bytes; a file of more is mapped into memory
+_LARGE = 2**23  # bytes; a file of more, or one that is packed, is mapped into memory
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _find(weights: Weights, options: EvaluateOptions) -> tuple[list[tuple[str, P
 def _read(weights: Weights, options: EvaluateOptions, name: str, path: Path) -> _File:
     about, documents = weights.config.corpus, Documents(weights.config.corpus.documents)
     how = about.unit, options.encoding or about.encoding, weights.vocabulary, options.unknown
-    if path.exists() and path.stat().st_size > _LARGE:
+    if is_packed(path) or path.stat().st_size > _LARGE:
         corpus = open_corpus([path], *how, documents=documents)
         return _File(name, corpus.ids, corpus.skipped)
     return _File(name, *encode_file(path, *how, documents))

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from calling import called
 from safetensors.numpy import load_file
 
-from charlstm.cli import main
 from charlstm.evaluation import baseline
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
@@ -37,15 +37,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text.write_bytes(VERSE.encode())
     assert called(["train", str(text), "--run", str(folder / "run"), *SMALL, "--quiet"]) == 0
     return folder / "run"
-
-
-def called(arguments: list[str]) -> int:
-    """The exit status of a command, run in this process."""
-    try:
-        main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def refused(capfd: pytest.CaptureFixture[str], arguments: list[str], status: int = 1) -> str:

@@ -2,18 +2,17 @@
 
 import json
 
+import calling
 import pytest
 
 import charlstm
-from charlstm.cli import main
 
 
 def called(capfd, *arguments: str) -> tuple[str, str, int]:
     """Standard output, standard error and exit status of `charlstm complete`."""
     capfd.readouterr()
-    with pytest.raises(SystemExit) as end:
-        main(["complete", *arguments])
-    return (*capfd.readouterr(), int(end.value.code or 0))
+    status = calling.called(["complete", *arguments])
+    return (*capfd.readouterr(), status)
 
 
 def test_a_table_and_json_show_what_python_finds(trained_run, tmp_path, capfd):

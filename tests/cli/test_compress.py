@@ -5,9 +5,9 @@ import re
 import sys
 from pathlib import Path
 
+import calling
 import pytest
 
-from charlstm.cli import main
 from charlstm.compression import coder
 from charlstm.config import ModelConfig
 from charlstm.model.parameters import initial_parameters
@@ -35,9 +35,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def called(*arguments: str) -> int:
     """The exit status of a command."""
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    return int(end.value.code or 0)
+    return calling.called(list(arguments))
 
 
 class Terminal(io.TextIOWrapper):

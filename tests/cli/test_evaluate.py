@@ -7,20 +7,15 @@ import os
 import subprocess
 import sys
 
+import calling
 import pytest
 from rich.console import Console
-
-from charlstm.cli import main
 
 
 def called(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `charlstm evaluate`."""
     capfd.readouterr()
-    try:
-        main(["evaluate", *map(str, arguments)])
-    except SystemExit as end:
-        return int(end.code or 0), *capfd.readouterr()
-    return 0, *capfd.readouterr()
+    return calling.called(["evaluate", *map(str, arguments)]), *capfd.readouterr()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`charlstm sample`: where its prompt and its model come from, and where its text goes."""
 
-import io
 import json
 import os
 import re
@@ -8,42 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from calling import Stream, ended
 
 from charlstm.cli import main
-from charlstm.config import ModelConfig
 from charlstm.display.visible import visible
-from charlstm.model.parameters import initial_parameters
-from charlstm.runs.weights import save_weights
 from charlstm.sampling.ends import Watch
 from charlstm.text.vocabulary import Vocabulary
-
-
-class Stream(io.TextIOWrapper):
-    """Standard output or input that is in memory."""
-
-    def __init__(self, content: bytes = b"", terminal: bool = False, encoding: str = "utf-8") -> None:
-        super().__init__(io.BytesIO(content), encoding, newline="")
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-    @property
-    def written(self) -> bytes:
-        return self.buffer.getvalue()  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def model(tmp_path: Path, weights_of):
-    """A function that saves a model that writes its vocabulary at random."""
-
-    def make(vocabulary: Vocabulary) -> str:
-        shape = ModelConfig(vocabulary_size=len(vocabulary), layers=1, hidden_size=4, embedding_size=4, dropout=0.0)
-        path = tmp_path / "model.safetensors"
-        save_weights(path, weights_of(shape, vocabulary, initial_parameters(shape, 0)))
-        return str(path)
-
-    return make
 
 
 def sampled(monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: bytes = b"", **stream) -> bytes:
@@ -162,15 +131,6 @@ def test_several_samples_stand_below_their_seeds_and_are_those_alone(monkeypatch
     assert written == "\n".join(expected)
     shown = sampled(monkeypatch, weights, *many, terminal=True).decode()
     assert shown == written + "\n"
-
-
-def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[bytes, int]:
-    """What `charlstm sample` writes to standard output, and its exit status."""
-    out = Stream()
-    monkeypatch.setattr(sys, "stdout", out)
-    with pytest.raises(SystemExit) as end:
-        main(["sample", *arguments])
-    return out.written, end.value.code or 0  # type: ignore[return-value]
 
 
 def test_json_is_one_object_a_sample(monkeypatch, model):

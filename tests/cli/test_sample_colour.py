@@ -1,20 +1,16 @@
 """`charlstm sample --colour`: the text as it is without, each character tinted by its surprise."""
 
-import io
 import json
 import math
 import re
 import sys
 
 import pytest
+from calling import Stream, ended
 from rich.console import Console
 
-from charlstm.cli import main
-from charlstm.config import ModelConfig
 from charlstm.display.heatmap import LEVELS, level_of
 from charlstm.display.visible import visible
-from charlstm.model.parameters import initial_parameters
-from charlstm.runs.weights import save_weights
 from charlstm.sampling.ends import Watch
 from charlstm.text.vocabulary import Vocabulary
 
@@ -24,42 +20,6 @@ UNITS = {
     "byte": Vocabulary.of_bytes(),
     "documents": ABC.with_boundary("\n"),
 }
-
-
-class Stream(io.TextIOWrapper):
-    """A standard stream that is in memory."""
-
-    def __init__(self, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(), "utf-8", newline="")
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-    @property
-    def written(self) -> bytes:
-        return self.buffer.getvalue()  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def model(tmp_path, weights_of):
-    """A function that saves a model that writes its vocabulary at random."""
-
-    def make(vocabulary: Vocabulary) -> str:
-        shape = ModelConfig(vocabulary_size=len(vocabulary), layers=1, hidden_size=4, embedding_size=4, dropout=0.0)
-        save_weights(tmp_path / "model", weights_of(shape, vocabulary, initial_parameters(shape, 0)))
-        return str(tmp_path / "model")
-
-    return make
-
-
-def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[bytes, int]:
-    """What `charlstm sample` writes to standard output, and its exit status."""
-    out = Stream()
-    monkeypatch.setattr(sys, "stdout", out)
-    with pytest.raises(SystemExit) as end:
-        main(["sample", *arguments])
-    return out.written, end.value.code or 0  # type: ignore[return-value]
 
 
 @pytest.fixture

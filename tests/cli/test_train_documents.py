@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from calling import called
 from safetensors.numpy import load_file
 
 import charlstm
-from charlstm.cli import main
 
 NAMES = [
     f"{first}{last}" for first in ("Ma", "Ho", "Ti", "Ber", "Lu") for last in ("ren", "b", "sa", "na", "ke", "dor")
@@ -30,15 +30,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = ["train", str(folder / "names.txt"), "--documents", "lines", "--run", str(folder / "run"), *SMALL]
     assert called([*train, "--steps", "200", "--learning-rate", "0.03"]) == 0
     return folder / "run"
-
-
-def called(arguments: list[str]) -> int:
-    """The exit status of a command, run in this process."""
-    try:
-        main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def corpus_of(run: str | Path) -> dict:
