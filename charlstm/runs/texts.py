@@ -10,9 +10,10 @@ from charlstm.errors import CorpusError, RunError, setting
 from charlstm.files import user_path
 from charlstm.options import OnProgress, Texts, Unit, Unknown
 from charlstm.runs.folder import is_run, read_config
-from charlstm.text.corpus import Corpus, lasting_names, locate, open_corpus
+from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.reading import fingerprint_of
+from charlstm.text.sources import lasting_names, locate
 from charlstm.text.spool import STDIN, is_read_once
 from charlstm.text.unpacking import is_packed
 from charlstm.text.vocabulary import Vocabulary

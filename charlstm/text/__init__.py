@@ -5,10 +5,11 @@ In reading order:
     spool        what can be read only once, as files
     signatures   what the beginning of a file says of it
     unpacking    what gzip, bzip2, xz and zstd have packed
+    catalogue    corpora that have a name
+    sources      the files that a user's words stand for
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
     documents    where texts are cut, and what stands between the pieces
     corpus       texts of any size as memory-mapped ids, kept in a cache
-    catalogue    corpora that have a name
     batches      the one way to cut ids: into windows of streams
 """

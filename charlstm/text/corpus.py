@@ -6,11 +6,9 @@ that is keyed by content, so that a large text is encoded once and an edited one
 N: characters (or bytes) of the text.  V: size of the vocabulary.
 """
 
-import codecs
 import hashlib
 import json
 import os
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +19,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from charlstm.errors import CorpusError, RunError, VocabularyError, setting
-from charlstm.files import atomic_write, cache_folder, files_below, storage_errors, user_path, write_text
-from charlstm.options import OnProgress, Unit, Unknown
-from charlstm.text.catalogue import is_named, locate_named
+from charlstm.errors import CorpusError, RunError, VocabularyError
+from charlstm.files import atomic_write, cache_folder, storage_errors, write_text
+from charlstm.options import Unit, Unknown
 from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
 from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
-from charlstm.text.signatures import packer_of
-from charlstm.text.spool import STDIN, blocks, is_read_once, spool, spool_folder
-from charlstm.text.unpacking import size_of, unpacked
+from charlstm.text.unpacking import size_of
 from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
 
 _KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
@@ -70,54 +65,6 @@ class Corpus:
                 return self.ids[: edge + 1], self.ids[edge:]
         held_out = self.ids[cut:]
         return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
-
-
-def locate(
-    sources: Sequence[str],
-    unit: Unit = "character",
-    on_progress: OnProgress | None = None,
-    left_out: Callable[[Path], bool] = lambda folder: False,
-) -> list[Path]:
-    """The files that `sources` name: files, named corpora, folders (their texts, sorted), `-` for standard input.
-
-    What can be read only once, such as a pipe, comes as a copy. In the unit "byte" every file of a folder is a text.
-    Folders below it that are `left_out` are not read.
-
-    Raises:
-        CorpusError: a source is missing, a folder holds no text, or standard input is named twice.
-        DownloadError: a named corpus cannot be downloaded.
-    """
-    if sources.count(STDIN) > 1:
-        raise CorpusError("standard input is named twice", "it can be read only once")
-    files: list[Path] = []
-    for source in sources:
-        path = user_path(source)
-        if source == STDIN or is_read_once(path):
-            files.append(spool(STDIN if source == STDIN else path))
-        elif _is_named(source):
-            files += locate_named(source, on_progress)
-        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long or a folder closed
-            files += _texts_in(path, unit, left_out)
-        elif os.path.exists(path):  # noqa: PTH110
-            files.append(path)
-        else:
-            raise CorpusError(
-                f"there is no file, folder or named corpus {source!r}",
-                "`charlstm corpora` lists the named ones",
-            )
-    return files
-
-
-def lasting_names(sources: Sequence[str], files: Sequence[Path]) -> list[str]:
-    """`sources` in a form that finds the same text later, from any folder: names stay, paths become absolute."""
-    if any(file.parent == spool_folder() for file in files):
-        return [str(file.resolve()) for file in files]
-    return [s if _is_named(s) else str(user_path(s).resolve()) for s in sources]
-
-
-def _is_named(source: str) -> bool:
-    """Whether `source` is a named corpus. A file of that name goes first; a folder does not: a run has that name."""
-    return is_named(source) and not Path(source).is_file()
 
 
 def open_corpus(
@@ -273,41 +220,6 @@ def _forget_unused(folder: Path) -> None:
                 path.unlink()
         except OSError:  # another process was faster, or holds it open: no harm in keeping it
             continue
-
-
-def _texts_in(folder: Path, unit: Unit, left_out: Callable[[Path], bool]) -> list[Path]:
-    """The files below `folder`, sorted, that are neither empty nor hidden nor in a folder that is `left_out`."""
-    # Names of files that are still being written begin with a dot, too (files.py).
-    seen = files_below(folder, lambda name: name.startswith("."))
-    files = [path for path in seen if _is_regular(path)]
-    closed = {place for place in {path.parent for path in files} if left_out(place)}
-    texts = [path for path in files if closed.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
-    if not texts:
-        raise CorpusError(f"the folder {folder} holds no text files", f"{setting('unit', 'byte')} reads any file")
-    return texts
-
-
-def _is_regular(path: Path) -> bool:
-    """Whether there is a file that is not empty; no pipe, and no link that leads nowhere or in a circle."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_size > 0
-
-
-def _seems_text(path: Path) -> bool:
-    """Whether there is no NUL byte near the start of a file or of what it holds, or it begins as UTF-16.
-
-    What cannot be unpacked may be one: reading it will say why it cannot.
-    """
-    start = next(blocks(path, 8192), b"")
-    if packer_of(start):
-        try:
-            start = next(unpacked(blocks(path, 8192), path), b"")[:8192]
-        except CorpusError:
-            return True
-    return b"\0" not in start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _scan(

@@ -32,8 +32,9 @@ from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.runtime.setup import versions
-from charlstm.text.corpus import Corpus, lasting_names, open_corpus
+from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
+from charlstm.text.sources import lasting_names
 from charlstm.text.spool import STDIN, is_read_once
 from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts

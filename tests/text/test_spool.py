@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from charlstm.errors import CorpusError
-from charlstm.text.corpus import lasting_names, locate
+from charlstm.text.sources import lasting_names, locate
 from charlstm.text.spool import is_read_once, seekable, spool, spool_folder
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")

@@ -19,7 +19,8 @@ from charlstm.errors import CorpusError
 from charlstm.files import cache_folder
 from charlstm.runs.texts import reopen
 from charlstm.text import corpus as corpora
-from charlstm.text.corpus import locate, open_corpus, read_prompt_file
+from charlstm.text.corpus import open_corpus, read_prompt_file
+from charlstm.text.sources import locate
 from charlstm.text.unpacking import is_packed, size_of, unpacked
 
 TEXT = "Salt on the road, and a ferry so fär.\n" * 20
