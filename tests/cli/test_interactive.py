@@ -127,6 +127,7 @@ def test_two_slashes_are_one(model):
 @pytest.mark.parametrize(
     ("command", "value", "shown"),
     [
+        ("seed", "-", "/seed -"), ("documents", "-", "/documents -"),
         ("top-k", "3", "/top-k 3"), ("seed", "", "/seed 7"), ("until", r"\n\n", r"/until \n\n"),
         ("until", "-", "/until -"),
         ("only", "letters", "/only letters"), ("lines", "2", "/lines 2"), ("unknown", "skip", "/unknown skip"),
@@ -139,10 +140,17 @@ def test_an_option_is_changed_or_shown(model, command, value, shown):
     assert shown in obey(session, "help", "")
 
 
+def test_the_texts_that_end_a_turn_are_shown_as_they_can_be_typed(model):
+    for until in ("\n", ["\n"]):
+        assert obey(model.session(until=until), "until", "") == r"/until \n"
+    assert obey(model.session(until=["a", "c"]), "until", "") == "/until a, c"
+    assert obey(model.session(until=[]), "until", "") == "/until -"
+
+
 @pytest.mark.parametrize(
     ("command", "value", "words"),
     [
-        ("top-k", "x", "is no whole number"), ("top-p", "x", "is no number"), ("temperature", "nan", "must be from 0"),
+        ("top-k", "x", "is no whole number"), ("top-p", "-", "is no number"), ("temperature", "nan", "must be from 0"),
         ("unknown", "x", "must be 'error' or 'skip'"), ("until", r"\q", "holds \\q"), ("", "", "no command /"),
         ("save", "", "needs the name"), ("save", ".", "not a file"), ("undo", "", "no turn"),
         ("state", "x", "no command"),
@@ -155,8 +163,12 @@ def test_a_command_that_cannot_be_obeyed_is_one_sentence(model, command, value, 
 
 
 @pytest.mark.parametrize(
-    "flags", [["--json"], ["--output", "x"], ["--count", "2"], ["--prompts", "x"], ["--novel", "--documents", "1"]]
-)
+    "flags",
+    [
+        ["--json"], ["--output", "x"], ["--count", "2"], ["--prompts", "x"], ["--novel", "--documents", "1"],
+        ["--novelty"],
+    ],
+)  # fmt: skip
 def test_what_is_no_matter_of_turns_is_refused(talk, flags):
     out, err, status = talk(*flags)
     assert (out, status) == ("", 2) and "--interactive and" in err
