@@ -19,7 +19,7 @@ import charlstm
 from charlstm.cli import interactive, main
 from charlstm.cli.commands import obey
 from charlstm.cli.interactive import Writer
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, StorageError
 
 
 class Stream(io.TextIOWrapper):
@@ -118,6 +118,14 @@ def test_commands_change_the_session(model, talk, tmp_path):
         assert words in err
     assert "there is no command /temprature\nhint: did you mean /temperature?" in err
     assert "/top-p is 2.0, but must be above 0, up to 1" in err
+
+
+def test_text_that_cannot_be_written_ends_a_session(talk, monkeypatch):
+    def full(_: str | bytes) -> None:
+        raise StorageError("cannot write standard output")
+
+    monkeypatch.setattr("charlstm.display.console.write", full)
+    assert talk(lines=b"The salt\n/help\n") == ("", "error: cannot write standard output\n", 1)
 
 
 def test_two_slashes_are_one(model):
