@@ -6,7 +6,7 @@ import typing
 from charlstm.errors import ConfigError, setting, worded
 from charlstm.files import atomic_write, user_path
 from charlstm.options import SampleOptions, Unknown
-from charlstm.schema import options_in
+from charlstm.schema import fits, options_in
 
 if typing.TYPE_CHECKING:
     from charlstm.sampling.session import Session
@@ -72,9 +72,10 @@ def _change(session: "Session", option: str, value: str) -> str:
 
     if value:
         parse = _OPTIONS[option]
-        if parse is str:
-            value = "" if value == "-" else unescaped(value, session.vocabulary.unit, option)
-            session.change(**{option: value or None})
+        if value == "-" and fits(None, _HINTS[option]):
+            session.change(**{option: None})
+        elif parse is str:
+            session.change(**{option: unescaped(value, session.vocabulary.unit, option)})
         else:
             try:
                 number = parse(value)
@@ -85,8 +86,10 @@ def _change(session: "Session", option: str, value: str) -> str:
 
 
 def _now(session: "Session", option: str) -> str:
-    """The value of an option as it can be typed."""
+    """The value of an option as it can be typed; of several texts, all of them."""
     value = getattr(session.options, option)
+    if isinstance(value, list):
+        value = ", ".join(value) or None
     if isinstance(value, str):
         return value.translate({ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t"})
     return str(value) if value or value == 0 else "-"

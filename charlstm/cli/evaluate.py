@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, TEXT_HELP, options_of
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, VocabularyError
 from charlstm.language_model import LanguageModel, load
 from charlstm.options import EvaluateOptions, ReadOptions
 
@@ -136,7 +136,7 @@ def _show_files(model: LanguageModel, options: EvaluateOptions, as_json: bool, a
         tables.show_files(found.scores)
     hints = set[str]()
     for name, error in found.refused.items():
-        label = "not scored:" if name in error.message else f"not scored: {name}:"
+        label = f"not scored: {name}:" if isinstance(error, VocabularyError) else "not scored:"  # others name it
         console.show_error(error, label, hint=error.raw_hint not in hints)
         hints.add(error.raw_hint)
     if found.refused:

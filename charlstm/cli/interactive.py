@@ -89,15 +89,17 @@ def _through_pipe(session: "Session", first: list[str], echo: bool) -> bool:
     is_well = True
     for line in _lines(first):
         try:
-            text = _obeyed(session, line)
-            if text is not None:
-                with closing(session.turn(text)) as pieces:
-                    if echo:
-                        _write(session, [session.vocabulary.symbols_of(text)], is_whole=False)
-                    _write(session, pieces)
+            if (text := _obeyed(session, line)) is None:
+                continue
+            turn = session.turn(text)
         except CharLSTMError as error:
             console.show_error(error, wording=in_session)
             is_well = False
+            continue
+        with closing(turn):
+            if echo:
+                _write(session, [session.vocabulary.symbols_of(text)], is_whole=False)
+            _write(session, turn)
     return is_well
 
 

@@ -14,6 +14,7 @@ from charlstm.errors import ConfigError
 from charlstm.files import user_path
 from charlstm.language_model import LanguageModel, load
 from charlstm.options import SamplesOptions
+from charlstm.score import Novelty
 
 
 def _option(panel: str, text: str, *flags: str, **more: Any) -> Any:
@@ -88,7 +89,8 @@ def sample(
             _refuse_two({flag: True, "--json": as_json or None, "--output": output})
     if interactive:
         several, novel = chosen["count"] > 1 or None, chosen["novel"] or None
-        _refuse_two({"--interactive": True, "--prompts": prompts, "--count": several, "--novel": novel})
+        _refuse_two({"--interactive": True, "--prompts": prompts, "--count": several})
+        _refuse_two({"--interactive": True, "--novel": novel, "--novelty": novelty or None})
     if escapes and not any([prompt, prompts, chosen["until"], chosen["only"], chosen["ban"]]):
         raise ConfigError("--escapes is for --prompt and for what else is typed, none of which is given")
     if keep_newline and prompt_file is None:
@@ -131,7 +133,11 @@ def sample(
         chosen["seed"] = secrets.randbelow(2**32)
     options = SamplesOptions(**chosen)
     is_tinted = colour and can_tint(console.out)
-    form = Form(path, echo, as_json, is_tinted, (lambda text: model.novelty(text, own_text)) if novelty else None)
+
+    def measure(text: str) -> Novelty:  # a boundary may be written as a line end that the model does not know
+        return model.novelty(text, own_text, unknown="skip")
+
+    form = Form(path, echo, as_json, is_tinted, measure if novelty else None)
     shows_speed = console.on_terminal(console.err) and not quiet
     if is_drawn and options.temperature and not quiet and not shows_speed:
         console.note(f"--seed {options.seed}")

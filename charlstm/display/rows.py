@@ -20,7 +20,14 @@ def write_rows(rows: Iterable[dict[str, Any]], names: Sequence[str], as_csv: boo
             sys.stdout.write(json.dumps(finite(row)) + "\n")
         return
     show = visible if on_terminal(out) else str
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_Lines())
     writer.writerow(names)
     for row in rows:
         writer.writerow([show(value) if isinstance(value, str) else value for value in finite(row).values()])
+
+
+class _Lines:
+    """Standard output for `csv`, which in Python 3.11 quotes a carriage return only if its own line end has one."""
+
+    def write(self, line: str) -> None:
+        sys.stdout.write(line.removesuffix("\r\n") + "\n")

@@ -23,7 +23,7 @@ from charlstm.text.vocabulary import Vocabulary
 NGRAM = 20
 _BLOCK = 2**17  # characters of the other text at a time: its hashes stay in the cache of a processor
 _B, _SPREAD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # odd; the latter carries each character into the leading bits
-_MAX_TABLE = 2**26  # 64 MiB
+_MAX_TABLE = 2**26  # the next power of 2 is taken: 128 MiB
 
 
 def novelty(ids: np.ndarray, other: np.ndarray, vocabulary: Vocabulary, block: int = _BLOCK) -> Novelty:

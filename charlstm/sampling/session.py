@@ -89,8 +89,8 @@ class Session:
         finally:
             with self._lock, ready_jax():
                 after = read(self._weights, np.concatenate(sampled), after)
-            self._turns.append(_Turn(typed, self._state, len(self._pieces)))
-            self._go_on(after, symbols, *written)
+                self._turns.append(_Turn(typed, self._state, len(self._pieces)))
+                self._go_on(after, symbols, *written)
             self.options = dataclasses.replace(self.options, seed=(request.seed + 1) % 2**32)
 
     def predict(self, typed: str, top: int = 5) -> Completions:
@@ -162,8 +162,8 @@ class Session:
 
     def _after(self, ids: np.ndarray) -> PromptState:
         """The state after `ids`; of what was read before, only what is new is read."""
-        known = next((n for n in range(len(ids), 0, -1) if ids[:n].tobytes() in self._prefixes), 0)
-        state = self._prefixes[ids[:known].tobytes()] if known else self._state
+        prefix = max(filter(ids.tobytes().startswith, self._prefixes), key=len, default=b"")
+        known, state = len(prefix) // ids.itemsize, self._prefixes.get(prefix, self._state)
         if len(ids) - known > _MAX_STEPS or state is None:
             state = read(self._weights, ids[known:], state)
             self._keep(ids, state)

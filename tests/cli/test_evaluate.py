@@ -44,6 +44,13 @@ def test_rows_are_json_lines_or_csv_of_the_same_figures(run, text, capfd):
         assert table == [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
 
 
+def test_a_carriage_return_is_a_field_of_csv(run, text, capfd):
+    text.write_bytes(b"The\r\nsalt\r,")
+    out = called(capfd, run, text, "--per-character", "--csv", "--unknown", "skip")[1]
+    assert [row["text"] for row in csv.DictReader(io.StringIO(out, newline=""))] == list("The\r\nsalt\r,")
+    assert out.startswith("offset,text,nats,bits\n0,T,,\n")
+
+
 def test_unknown_characters_stand_in_their_place_without_a_number(run, text, capfd):
     text.write_bytes("The ж salt\n".encode())
     assert "--unknown skip" in called(capfd, run, text, "--per-character")[2]
@@ -103,6 +110,14 @@ def test_files_are_sorted_and_those_without_a_score_are_named_at_the_end(run, te
     table = list(csv.DictReader(io.StringIO(called(capfd, run, *names, "--per-file", "--csv")[1])))
     assert [float(row["loss"]) for row in table] == [each["loss"] for each in found["files"]]
     assert called(capfd, run, *names[:2], "--per-file")[0] == 0
+
+
+def test_a_file_is_named_though_its_name_stands_in_the_sentence_by_chance(run, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("ж", "utf-8")
+    (tmp_path / "t").write_bytes(b"T")
+    err = called(capfd, run, "a", "t", "no", "--per-file")[2]
+    assert "not scored: a: 'ж'" in err and "not scored: t holds" in err and "not scored: there is no file" in err
 
 
 def test_what_is_new_is_said_beside_the_score(run, text_file, tmp_path, capfd):

@@ -19,7 +19,7 @@ import charlstm
 from charlstm.cli import interactive, main
 from charlstm.cli.commands import obey
 from charlstm.cli.interactive import Writer
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, StorageError
 
 
 class Stream(io.TextIOWrapper):
@@ -120,6 +120,14 @@ def test_commands_change_the_session(model, talk, tmp_path):
     assert "/top-p is 2.0, but must be above 0, up to 1" in err
 
 
+def test_text_that_cannot_be_written_ends_a_session(talk, monkeypatch):
+    def full(_: str | bytes) -> None:
+        raise StorageError("cannot write standard output")
+
+    monkeypatch.setattr("charlstm.display.console.write", full)
+    assert talk(lines=b"The salt\n/help\n") == ("", "error: cannot write standard output\n", 1)
+
+
 def test_two_slashes_are_one(model):
     assert interactive._obeyed(model.session(), "//x") == "/x"  # type: ignore[attr-defined]
 
@@ -127,6 +135,7 @@ def test_two_slashes_are_one(model):
 @pytest.mark.parametrize(
     ("command", "value", "shown"),
     [
+        ("seed", "-", "/seed -"), ("documents", "-", "/documents -"),
         ("top-k", "3", "/top-k 3"), ("seed", "", "/seed 7"), ("until", r"\n\n", r"/until \n\n"),
         ("until", "-", "/until -"),
         ("only", "letters", "/only letters"), ("lines", "2", "/lines 2"), ("unknown", "skip", "/unknown skip"),
@@ -139,10 +148,17 @@ def test_an_option_is_changed_or_shown(model, command, value, shown):
     assert shown in obey(session, "help", "")
 
 
+def test_the_texts_that_end_a_turn_are_shown_as_they_can_be_typed(model):
+    for until in ("\n", ["\n"]):
+        assert obey(model.session(until=until), "until", "") == r"/until \n"
+    assert obey(model.session(until=["a", "c"]), "until", "") == "/until a, c"
+    assert obey(model.session(until=[]), "until", "") == "/until -"
+
+
 @pytest.mark.parametrize(
     ("command", "value", "words"),
     [
-        ("top-k", "x", "is no whole number"), ("top-p", "x", "is no number"), ("temperature", "nan", "must be from 0"),
+        ("top-k", "x", "is no whole number"), ("top-p", "-", "is no number"), ("temperature", "nan", "must be from 0"),
         ("unknown", "x", "must be 'error' or 'skip'"), ("until", r"\q", "holds \\q"), ("", "", "no command /"),
         ("save", "", "needs the name"), ("save", ".", "not a file"), ("undo", "", "no turn"),
         ("state", "x", "no command"),
@@ -155,8 +171,12 @@ def test_a_command_that_cannot_be_obeyed_is_one_sentence(model, command, value, 
 
 
 @pytest.mark.parametrize(
-    "flags", [["--json"], ["--output", "x"], ["--count", "2"], ["--prompts", "x"], ["--novel", "--documents", "1"]]
-)
+    "flags",
+    [
+        ["--json"], ["--output", "x"], ["--count", "2"], ["--prompts", "x"], ["--novel", "--documents", "1"],
+        ["--novelty"],
+    ],
+)  # fmt: skip
 def test_what_is_no_matter_of_turns_is_refused(talk, flags):
     out, err, status = talk(*flags)
     assert (out, status) == ("", 2) and "--interactive and" in err

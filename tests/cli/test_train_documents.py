@@ -89,7 +89,7 @@ def test_an_evaluation_counts_characters_and_boundaries(run, capfd, here):
 def test_a_folder_is_files_unless_it_is_to_be_whole(here, capfd):
     for number in range(12):
         Path("notes").mkdir(exist_ok=True)
-        Path(f"notes/{number}.txt").write_bytes(f"note {number}\nof some days\n".encode())
+        Path(f"notes/{number}.txt").write_bytes(f"note {number}, of some days".encode())
     assert called(["train", "notes", *SMALL[:-1], "--steps", "6", "--run", "files"]) == 0
     out, err = capfd.readouterr()
     assert corpus_of("files")["documents"] == "files" and "12 documents, in random order" in err
@@ -102,6 +102,9 @@ def test_a_folder_is_files_unless_it_is_to_be_whole(here, capfd):
         json.loads(capfd.readouterr().out),
         sum(len(p.read_text("utf-8")) for p in Path("notes").iterdir()),
     )
+    assert called(["sample", "files", "--length", "100", "--seed", "1", "--novelty"]) == 0
+    out, err = capfd.readouterr()
+    assert "\n" in out and "longest span" in err, "though it writes a boundary as a character that it does not know"
     assert score["boundaries"] == 12 and score["characters"] == characters + 12
     ratio = score["bits_per_byte"] / score["bits_per_character"]
     assert ratio == pytest.approx((characters + 12) / characters), "the end of a file takes no bytes"

@@ -1,6 +1,7 @@
 """Sessions: turns are samples, the context is carried, and what is expected is what completion finds."""
 
 import jax
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -110,6 +111,23 @@ def test_what_is_expected_is_what_completion_finds_however_it_was_typed(make, se
             assert found[0].probability == pytest.approx(expected[0].probability, rel=1e-3), typed
             assert [each.text for each in found][:1] == [each.text for each in expected][:1], typed
         written(session, "ab")
+
+
+def test_a_long_paste_is_read_at_once_and_a_key_behind_it_costs_one_step(make, monkeypatch):
+    class Ids(np.ndarray):
+        copied = 0
+
+        def tobytes(self, *_):  # type: ignore[override]
+            Ids.copied += self.nbytes
+            return super().tobytes()
+
+    model = make()
+    session, paste = model.session(length=30, seed=0), "abcd" * 500
+    encode = Vocabulary.encode
+    monkeypatch.setattr(Vocabulary, "encode", lambda self, text: encode(self, text).view(Ids))
+    for typed in (paste, paste + "a"):
+        session.predict(typed)
+    assert Ids.copied < 10 * 4 * len(paste)
 
 
 def test_predictions_change_no_turn(model):
