@@ -234,6 +234,7 @@ def test_a_prompt_is_read_once_and_sampled_often(model, folder):
     ("call", "words"),
     [
         (lambda model: model.sample(length=0), "length=0` is endless"),
+        (lambda model: model.samples(prompts="ab"), "prompts is 'ab'"),
         (lambda model: model.samples(length=0), "length=0` is endless"),
         (lambda model: model.samples(length=0, count=2), "length=0` is endless"),
         (lambda model: model.sample(until=""), "until is empty"),

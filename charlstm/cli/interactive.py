@@ -98,7 +98,7 @@ def _through_pipe(session: "Session", first: list[str], echo: bool) -> bool:
             continue
         with closing(turn):
             if echo:
-                _write(session, [session.vocabulary.symbols_of(text)], is_whole=False)
+                _write(session, [text], is_whole=False)
             _write(session, turn)
     return is_well
 
@@ -120,14 +120,14 @@ def _obeyed(session: "Session", line: str) -> str | None:
 
 
 def _write(session: "Session", pieces: Iterable[str], is_whole: bool = True) -> None:
-    """Write symbols as they come: shown on a terminal, exact elsewhere; what is whole ends with a line end."""
+    """Write text as it comes: shown on a terminal, exact elsewhere; what is whole ends with a line end."""
     last = ""
 
     def parts() -> Iterator[bytes]:
         nonlocal last
         for piece in pieces:
             last = piece or last
-            yield session.vocabulary.to_bytes(piece)
+            yield session.vocabulary.to_bytes(session.vocabulary.symbols_of(piece))
 
     on_terminal = sys.stdout.isatty()
     for part in visible_pieces(codecs.iterdecode(parts(), "utf-8", "backslashreplace")) if on_terminal else parts():

@@ -28,11 +28,15 @@ def write_tinted(text: "Iterator[Character]") -> bool:
 
 
 def as_characters(
-    groups: "Iterator[Iterator[list[Sample]]]", before: "Callable[[int, Sample], bytes]", several: bool
+    groups: "Iterator[Iterator[list[Sample]]]",
+    before: "Callable[[int, Sample], bytes]",
+    several: bool,
+    is_kept: bool,
 ) -> "Iterator[Character]":
     """Samples one after the other, the first of those that are sampled at once as it grows.
 
-    `before` is what is written before the sample of a number; it has no surprise.
+    `before` is what is written before the sample of a number; it has no surprise. What is not to be kept is dropped as
+    soon as it is written, so that memory stays the same however long a sample is.
     """
     from charlstm.evaluation.characters import Character, characters
 
@@ -42,13 +46,15 @@ def as_characters(
         for sample in samples:
             plain = before(number, sample).decode("utf-8", "surrogateescape")
             yield from (Character(0, each, math.nan) for each in plain)
-            yield from characters(sample.vocabulary, _growth(sample, growing))
+            yield from characters(sample.vocabulary, _growth(sample, growing, is_kept))
             if several:
                 yield Character(0, "\n", math.nan)
             number += 1
 
 
-def _growth(sample: "Sample", growing: "Iterator[list[Sample]]") -> "Iterator[tuple[np.ndarray, np.ndarray]]":
+def _growth(
+    sample: "Sample", growing: "Iterator[list[Sample]]", is_kept: bool
+) -> "Iterator[tuple[np.ndarray, np.ndarray]]":
     """The code points of a sample and their nats, as it grows; what has ended comes at once."""
     import numpy as np
 
@@ -56,4 +62,8 @@ def _growth(sample: "Sample", growing: "Iterator[list[Sample]]") -> "Iterator[tu
     while more:
         ids = np.array(sample.ids[done:], np.uint32)
         yield sample.vocabulary.points[ids], -np.array(sample.log_probabilities[done:])
-        done, more = len(sample.ids), not sample.ended and next(growing, None) is not None
+        done = len(sample.ids)
+        if not is_kept:
+            sample.forget()
+            done = 0
+        more = not sample.ended and next(growing, None) is not None

@@ -51,7 +51,7 @@ class Written:
     @property
     def characters(self) -> int:
         """Those of texts that are done, and of those that were still growing."""
-        return self.done + sum(len(sample.ids) for sample in self.growing)
+        return self.done + sum(sample.length for sample in self.growing)
 
 
 def write_samples(model: LanguageModel, options: SamplesOptions, form: Form) -> Written:
@@ -70,7 +70,8 @@ def write_samples(model: LanguageModel, options: SamplesOptions, form: Form) -> 
             )
 
         if form.is_tinted:
-            written.is_interrupted = write_tinted(as_characters(_counted(groups, written), before, several))
+            characters = as_characters(_counted(groups, written), before, several, is_kept=form.measure is not None)
+            written.is_interrupted = write_tinted(characters)
         elif form.as_json:
             lines = _as_json(_counted(groups, written), options, form.measure)
             written.is_interrupted = _write(lines, form.path, as_lines=True)

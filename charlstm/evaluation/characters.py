@@ -98,15 +98,20 @@ def _sum(nats: list[float]) -> float:
 
 
 def lines(text: Iterable[Character]) -> Iterator[Line]:
-    """The lines of a text. A boundary that is several line ends ends one line; those that it leaves empty are none."""
+    """The lines of a text.
+
+    A boundary that has several line ends is scored with the line that it ends; of those within it, which have no
+    surprise of their own, the empty ones are left out.
+    """
     number, pieces, nats, scored = 1, list[str](), 0.0, 0
     for character in text:
-        before, end, _ = character.text.partition("\n")
+        before, *after = character.text.split("\n")
         pieces.append(before)
         if not math.isnan(character.nats):
             nats, scored = nats + character.nats, scored + 1
-        if end:
-            yield Line(number, "".join(pieces).removesuffix("\r"), nats, scored)
-            number, pieces, nats, scored = number + character.text.count("\n"), [], 0.0, 0
-    if pieces:
+        for place, following in enumerate(after):
+            if place == 0 or pieces != [""]:
+                yield Line(number, "".join(pieces).removesuffix("\r"), nats, scored)
+            number, pieces, nats, scored = number + 1, [following], 0.0, 0
+    if "".join(pieces) or scored:
         yield Line(number, "".join(pieces), nats, scored)

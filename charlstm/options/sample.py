@@ -116,5 +116,7 @@ class SamplesOptions(SampleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.prompts, str) or not all(isinstance(each, str) for each in self.prompts):
+            raise ConfigError(f"prompts is {self.prompts!r}, but must be a list of strings")
         if self.is_endless and max(1, len(self.prompts)) * self.count > 1:
             raise ConfigError(f"{setting('length', 0)} is endless, and can be of one sample only", "give it an end")

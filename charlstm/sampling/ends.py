@@ -35,14 +35,16 @@ class Ends:
     known: Collection[int] | None = None
 
     def __post_init__(self) -> None:
-        symbols = self.vocabulary.symbols
+        known = set(self.vocabulary.symbols)
+        if self.vocabulary.boundary is not None:
+            known |= set(self.vocabulary.separator or "\n")
         for text in self.until:
             for character in text:
-                if character not in symbols:
+                if character not in known:
                     raise ConfigError(
                         f"{setting('until', text)} never comes: this model does not know {name_of(character)}"
                     )
-        if self.lines and "\n" not in symbols:
+        if self.lines and "\n" not in known:
             raise ConfigError(f"{setting('lines', self.lines)} never comes: this model does not know line ends")
         if self.documents and self.vocabulary.boundary is None:
             raise ConfigError("the model knows no documents", "train it with `--documents lines` or the like")

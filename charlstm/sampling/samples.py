@@ -37,7 +37,13 @@ class Sample:
     pieces: list[str] = field(default_factory=list, repr=False)  # in symbols of the vocabulary
     ids: list[int] = field(default_factory=list, repr=False)
     log_probabilities: list[float] = field(default_factory=list, repr=False)  # of each id, before any filter
+    length: int = 0  # symbols so far
     ended: Ended | None = None
+
+    def forget(self) -> None:
+        """Drop what was sampled so far, which somebody has used: an endless sample needs no more memory then."""
+        for kept in (self.pieces, self.ids, self.log_probabilities):
+            kept.clear()
 
     @property
     def text(self) -> str:
@@ -159,6 +165,7 @@ def _grow(
                 piece = watch.cut(np.asarray(drawn.ids[:, stream]), np.asarray(drawn.log_probabilities[:, stream]))
                 sample.pieces.append(piece.text)
                 sample.ids += piece.ids.tolist()
+                sample.length += len(piece.ids)
                 sample.log_probabilities += piece.log_probabilities.tolist()
                 sample.ended = piece.ended or ("length" if done == length else None)
         yield

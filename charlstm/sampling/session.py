@@ -4,6 +4,7 @@ What was typed and what was generated is the context of all that follows. Each t
 a seed larger by 1.
 """
 
+import codecs
 import dataclasses
 import secrets
 import threading
@@ -66,7 +67,9 @@ class Session:
         return self.vocabulary.text_of("".join(self._pieces))
 
     def turn(self, typed: str) -> Generator[str, None, None]:
-        """What follows, in pieces, in symbols of the vocabulary; what was taken of it is the context of the next turn.
+        """What follows, in pieces, as soon as they are there; what was taken of it is the context of the next turn.
+
+        Bytes that are no UTF-8 come as lone surrogates.
 
         By default a turn ends with an empty line or a document, or after `length` characters.
 
@@ -81,11 +84,15 @@ class Session:
         with self._lock, ready_jax():
             after = read(self._weights, ids, self._state)
         sampled, written = [ids[:0]], list[str]()
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # a piece may end within a character
         try:
             for piece in pieces_after(self._weights, request, after, ""):
                 sampled.append(piece.ids)
                 written.append(piece.text)
-                yield piece.text
+                is_text = self.vocabulary.unit == "character"
+                yield piece.text if is_text else decoder.decode(piece.text.encode("latin-1"))
+            if rest := decoder.decode(b"", final=True):
+                yield rest
         finally:
             with self._lock, ready_jax():
                 after = read(self._weights, np.concatenate(sampled), after)
@@ -176,8 +183,9 @@ class Session:
     def _step(self, state: PromptState, following: int) -> PromptState:
         before = [np.asarray(leaf)[0] for leaf in jax.tree.leaves(state.states)]
         logits, (leaves,) = self._completer.expand([before], [following])
-        states = jax.tree.unflatten(jax.tree.structure(state.states), [leaf[None] for leaf in leaves])
-        return dataclasses.replace(state, states=states, logits=logits)
+        # Copies, for what comes are views of a whole batch, and many states are kept.
+        states = jax.tree.unflatten(jax.tree.structure(state.states), [leaf[None].copy() for leaf in leaves])
+        return dataclasses.replace(state, states=states, logits=logits.copy())
 
     def _keep(self, ids: np.ndarray, state: PromptState) -> None:
         self._prefixes[ids.tobytes()] = state

@@ -9,9 +9,11 @@ import pytest
 from calling import Stream, ended
 from rich.console import Console
 
+from charlstm.cli.tinted import as_characters
 from charlstm.display.heatmap import LEVELS, level_of
 from charlstm.display.visible import visible
 from charlstm.sampling.ends import Watch
+from charlstm.sampling.samples import Sample
 from charlstm.text.vocabulary import Vocabulary
 
 ABC = Vocabulary.of_characters("\nabcdef")
@@ -97,6 +99,24 @@ def test_ctrl_c_leaves_what_was_written(monkeypatch, model, colours):
         written, status = ended(changed, *command, "0", "--colour")
     whole = ended(monkeypatch, *command, "384")[0].decode()
     assert status == 130 and whole.startswith(plain(written)) and len(plain(written)) >= 384 - 64
+
+
+def test_what_is_written_is_dropped_unless_its_novelty_is_wanted():
+    sample = Sample("", 0, ABC, pieces=["ab"], ids=[1, 2], log_probabilities=[-1.0, -2.0])
+
+    def growing():
+        yield [sample]
+        sample.pieces.append("c")
+        sample.ids.append(3)
+        sample.log_probabilities.append(-3.0)
+        sample.ended = "length"
+        yield [sample]
+
+    for is_kept in (True, False):
+        sample.ended = None
+        found = list(as_characters(iter([growing()]), lambda *_: b"", several=False, is_kept=is_kept))
+        assert [(each.text, each.nats) for each in found][-1] == ("c", 3.0)
+        assert ("".join(sample.pieces) == "") != is_kept
 
 
 def test_a_legend_is_on_a_terminal_only(monkeypatch, model, colours):

@@ -177,6 +177,16 @@ def test_lines_add_up_to_the_text(text, unknown):
     assert sum(each.characters for each in found) == len(text) - sum(map(math.isnan, costs))
 
 
+@pytest.mark.parametrize(
+    ("boundary", "expected"),
+    [("\n", [(1, "a", 3.0), (2, "b", 2.0)]), ("\n\n", [(1, "a", 3.0), (3, "b", 2.0)]),
+     ("\n--\n", [(1, "a", 3.0), (2, "--", 0.0), (3, "b", 2.0)]), ("~\n\n-", [(1, "a~", 3.0), (3, "-b", 2.0)])],
+)  # fmt: skip
+def test_a_boundary_is_scored_with_the_line_that_it_ends_and_none_of_it_is_lost(boundary, expected):
+    text = [Character(0, "a", 1.0), Character(1, boundary, 2.0), Character(1 + len(boundary), "b", 2.0)]
+    assert [(each.number, each.text, each.nats) for each in lines(text)] == expected
+
+
 @pytest.mark.parametrize("unknown", ["error", "skip"])
 def test_a_model_reads_its_own_text_and_others(trained_run, text_file, tmp_path, unknown):
     import charlstm

@@ -94,6 +94,7 @@ def test_a_model_that_writes_nothing_new_or_never_ends_is_stopped(tmp_path, monk
     [({"until": ["ab", "aж"]}, "'ж'"), ({"lines": 1}, "line ends"), ({"documents": 1}, "knows no documents")],
 )
 def test_what_never_comes_is_not_waited_for(options, words):
+    Ends(FILES, ["a\n"], lines=1)  # a boundary is written as a line end
     Ends(Vocabulary("ab"), ["ab", "b"])
     with pytest.raises(ConfigError, match=words):
         Ends(Vocabulary("ab"), **options)
