@@ -19,7 +19,7 @@ import charlstm
 from charlstm.cli import interactive, main
 from charlstm.cli.commands import obey
 from charlstm.cli.interactive import Writer
-from charlstm.errors import ConfigError
+from charlstm.errors import ConfigError, StorageError
 
 
 class Stream(io.TextIOWrapper):
@@ -152,6 +152,14 @@ def test_an_option_is_changed_or_shown(model, command, value, shown):
 def test_a_command_that_cannot_be_obeyed_is_one_sentence(model, command, value, words):
     with pytest.raises(ConfigError, match=re.escape(words)):
         obey(model.session(), command, value)
+
+
+@pytest.mark.parametrize("name", ["no/where", "x" * 5000, "a\0b"])
+def test_a_text_that_cannot_be_saved_is_one_sentence(model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match="cannot write"):
+        obey(model.session(), "save", name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
