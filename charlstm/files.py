@@ -57,6 +57,11 @@ def user_path(path: Path | str) -> Path:
         return Path(path)
 
 
+def is_no_file(path: Path) -> bool:
+    """Whether there is something else at `path`, which must not be replaced by a file."""
+    return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 - Path raises on a long name
+
+
 @cache
 def _temporary_root() -> Path:
     root = Path(tempfile.mkdtemp(prefix="charlstm-"))
@@ -106,7 +111,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         StorageError: the disk is full, or the folder may not be written to.
     """
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
+        except ValueError as error:  # a NUL in the name
+            raise OSError(str(error)) from error
     temporary = Path(name)
     try:
         with storage_errors(path), os.fdopen(handle, "wb") as file:

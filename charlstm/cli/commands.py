@@ -4,7 +4,7 @@ import difflib
 import typing
 
 from charlstm.errors import ConfigError, setting, worded
-from charlstm.files import atomic_write, user_path
+from charlstm.files import atomic_write, is_no_file, user_path
 from charlstm.options import SampleOptions, Unknown
 from charlstm.schema import fits, options_in
 
@@ -99,7 +99,7 @@ def _save(session: "Session", value: str) -> str:
     if not value:
         raise ConfigError("/save needs the name of a file", "as in /save tale.txt")
     path = user_path(value)
-    if path.exists() and not path.is_file():
+    if is_no_file(path):
         raise ConfigError(f"{value} is not a file", "name one")
     text, vocabulary = session.text, session.vocabulary
     with atomic_write(path) as file:

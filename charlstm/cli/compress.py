@@ -9,7 +9,7 @@ import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.errors import ConfigError, StorageError, setting
-from charlstm.files import user_path
+from charlstm.files import is_no_file, user_path
 from charlstm.language_model import LanguageModel, load
 from charlstm.options import CompressOptions
 
@@ -91,10 +91,9 @@ def _place(file: str, model: str | None, output: str | None, usual: str, overwri
     if output is None and usual == file:
         raise ConfigError(f"the name {file} does not end in {_ENDING}", "say with --output where the result goes")
     path = user_path(usual if output is None else output)
-    is_there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long (Python 3.11)
-    if is_there and not path.is_file():
+    if is_no_file(path):
         raise ConfigError(f"{path} is not a file", "say with --output where the result goes")
-    if is_there and not overwrite:
+    if os.path.isfile(path) and not overwrite:  # noqa: PTH113 - Path raises on a long name
         raise StorageError(f"{path} is there already", f"{setting('overwrite', True)} replaces it")
     return path
 

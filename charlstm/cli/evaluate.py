@@ -77,9 +77,9 @@ def _only_one(shown: list[str], options: EvaluateOptions, as_json: bool, as_csv:
     """Which of the ways to show a text is asked for, if any; what else is asked for must fit to it."""
     if as_csv and not set(shown) & set(_ROW):
         raise ConfigError(f"--csv is for {', '.join(_ROW)}, none of which is given")
-    given = [*shown, *["--json"] * (as_json and "--heatmap" in shown), *["--csv"] * (as_csv and as_json)]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} contradict each other", "give one of them")
+    for given in ["--json"] * as_json + ["--csv"] * as_csv, [*shown, *["--json"] * (as_json and "--heatmap" in shown)]:
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} contradict each other", "give one of them")
     if not shown:
         return None
     options.require_plain(shown[0])

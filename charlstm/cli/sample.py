@@ -11,7 +11,7 @@ from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.cli.prompts import read_prompt, read_prompts
 from charlstm.cli.written import Form, write_samples
 from charlstm.errors import ConfigError
-from charlstm.files import user_path
+from charlstm.files import is_no_file, user_path
 from charlstm.language_model import LanguageModel, load
 from charlstm.options import SamplesOptions
 from charlstm.score import Novelty
@@ -168,6 +168,6 @@ def _unescaping(model: LanguageModel) -> Callable[[str, str], str]:
 def _output_path(output: str | None) -> Path | None:
     """Where the text goes; what is no file must not be replaced by one."""
     path = None if output is None else user_path(output)
-    if path is not None and path.exists() and not path.is_file():
+    if path is not None and is_no_file(path):
         raise ConfigError(f"--output {output} is not a file", "name a file, or send standard output there")
     return path

@@ -77,7 +77,7 @@ def test_a_heat_map_is_for_what_shows_colours(run, text, capfd, monkeypatch, col
         (["--heatmap", "--per-line"], "--heatmap and --per-line contradict"),
         (["--heatmap", "--json"], "--heatmap and --json contradict"),
         (["--per-line", "--per-file"], "--per-line and --per-file contradict"),
-        (["--per-line", "--json", "--csv"], "--per-line and --csv contradict"),
+        (["--per-line", "--json", "--csv"], "--json and --csv contradict"),
         (["--csv"], "--csv is for --per-character, --per-line, --per-file"),
         (["--per-character", "--dynamic"], "--per-character and `--dynamic` contradict"),
         (["--per-file", "--windows", "8"], "--per-file and `--windows 8` contradict"),

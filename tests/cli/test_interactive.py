@@ -170,6 +170,14 @@ def test_a_command_that_cannot_be_obeyed_is_one_sentence(model, command, value, 
         obey(model.session(), command, value)
 
 
+@pytest.mark.parametrize("name", ["no/where", "x" * 5000, "a\0b"])
+def test_a_text_that_cannot_be_saved_is_one_sentence(model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match="cannot write"):
+        obey(model.session(), "save", name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "flags",
     [

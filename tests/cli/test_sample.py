@@ -226,6 +226,7 @@ def test_on_a_terminal_the_last_line_says_how_much_how_fast_and_by_which_seed(mo
         (["--length", "0", "--count", "2"], 2, "`--length 0` is endless"),
         (["--output", "."], 2, "--output . is not a file"),
         (["--output", "nowhere/a"], 1, "cannot write nowhere/a"),
+        (["--output", "x" * 5000], 1, "cannot write xxx"),
         (["--load-state", "nowhere"], 1, "cannot read nowhere"),
         (["--ban", "letters,newlines"], 2, "`--ban letters,newlines` leaves no character"),
         (["--until", "x"], 2, "`--until x` never comes"),
