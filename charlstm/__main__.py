@@ -1,5 +1,18 @@
-"""`python -m charlstm` is the command `charlstm`."""
+"""The command `charlstm`, and `python -m charlstm`."""
 
-from charlstm.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line; while it is being loaded, Ctrl-C ends it without a word."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from charlstm.cli import main
+
+    signal.signal(signal.SIGINT, before)
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -55,6 +55,16 @@ def option(default: Any, text: str, group: str = "", bounds: Bounds | None = Non
     return dataclasses.field(default=default, metadata={"option": Option(text, group, bounds, unset)})
 
 
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} is {value!r}, but must be a string")
+
+
 def options_in(kind: type) -> dict[str, Option]:
     """The fields of `kind` that are options, in order."""
     return {f.name: f.metadata["option"] for f in dataclasses.fields(kind) if "option" in f.metadata}

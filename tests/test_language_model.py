@@ -235,6 +235,9 @@ def test_a_prompt_is_read_once_and_sampled_often(model, folder):
     [
         (lambda model: model.sample(length=0), "length=0` is endless"),
         (lambda model: model.samples(prompts="ab"), "prompts is 'ab'"),
+        (lambda model: model.samples(prompts=["ab", 3]), "a prompt is 3, but must be a string"),
+        (lambda model: model.sample(3), "prompt is 3, but must be a string"),
+        (lambda model: model.complete(None), "prompt is None, but must be a string"),
         (lambda model: model.samples(length=0), "length=0` is endless"),
         (lambda model: model.samples(length=0, count=2), "length=0` is endless"),
         (lambda model: model.sample(until=""), "until is empty"),

@@ -13,6 +13,7 @@ from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
 from charlstm.cli.plot import plot
 from charlstm.cli.sample import sample
+from charlstm.cli.signals import ending_imports
 from charlstm.cli.train import train
 from charlstm.display.streams import standard_streams
 from charlstm.errors import CharLSTMError
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     What is no error of ours, and no interrupt, is a bug: its traceback is shown, and the exit status is 70.
     """
-    with standard_streams():
+    with standard_streams(), ending_imports():
         try:
             try:
                 app(arguments)

@@ -32,6 +32,7 @@ from charlstm.display import console
 from charlstm.display.visible import visible, visible_in_line, visible_pieces
 from charlstm.errors import CharLSTMError, StorageError
 from charlstm.files import cache_folder, is_temporary
+from charlstm.text.spool import standard_input
 
 if TYPE_CHECKING:
     from charlstm.sampling.completion import Completion
@@ -105,7 +106,7 @@ def _through_pipe(session: "Session", first: list[str], echo: bool) -> bool:
 
 def _lines(first: list[str]) -> Iterator[str]:
     yield from first
-    for line in sys.stdin.buffer if sys.stdin else ():
+    for line in standard_input():
         yield line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
 
 

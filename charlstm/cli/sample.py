@@ -90,7 +90,8 @@ def sample(
     if interactive:
         several, novel = chosen["count"] > 1 or None, chosen["novel"] or None
         _refuse_two({"--interactive": True, "--prompts": prompts, "--count": several})
-        _refuse_two({"--interactive": True, "--novel": novel, "--novelty": novelty or None})
+        _refuse_two({"--interactive": True, "--novel": novel})
+        _refuse_two({"--interactive": True, "--novelty": novelty or None, "--colour": colour or None})
     if escapes and not any([prompt, prompts, chosen["until"], chosen["only"], chosen["ban"]]):
         raise ConfigError("--escapes is for --prompt and for what else is typed, none of which is given")
     if keep_newline and prompt_file is None:

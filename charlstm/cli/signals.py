@@ -1,11 +1,39 @@
-"""Signals, as training takes them: most stop it, one has it saved."""
+"""Signals: Ctrl-C while a module is being loaded; and as training takes them: most stop it, one has it saved."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # a hangup is a closed terminal; Windows has a break
 _SAVING = ("SIGUSR1",)  # by which a queue warns that it will soon end a program
+
+
+@contextmanager
+def ending_imports() -> Iterator[None]:
+    """Within the block Ctrl-C while something is being imported ends the program at once.
+
+    An exception there would be a traceback of somebody else's code, and aborts what is half loaded in C.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        place = frame
+        while place:
+            if place.f_code.co_filename.startswith("<frozen importlib"):
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            place = place.f_back
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or a caller's own
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Signals:

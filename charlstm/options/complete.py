@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from charlstm.options.shared import Unknown
-from charlstm.schema import check_options, from_one, option
+from charlstm.schema import check_options, check_text, from_one, option
 
 To = Literal["word", "line"]
 
@@ -29,3 +29,4 @@ class CompleteOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_text("prompt", self.prompt)

@@ -8,7 +8,7 @@ from typing import Any
 
 from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import Unknown
-from charlstm.schema import ABOVE_ZERO, COUNT, UP_TO_ALL, Bounds, check_options, from_one, option
+from charlstm.schema import ABOVE_ZERO, COUNT, UP_TO_ALL, Bounds, check_options, check_text, from_one, option
 
 _PROMPT, _ENDS, _SAMPLING, _SAMPLES = "Prompt", "Ends", "Sampling", "Several samples"
 
@@ -78,6 +78,7 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_text("prompt", self.prompt)
         if "" in self.ends:
             raise ConfigError(f"{setting('until')} is empty, and would end every text at once", "name what ends it")
         for name in ("only", "ban"):
@@ -116,7 +117,9 @@ class SamplesOptions(SampleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.prompts, str) or not all(isinstance(each, str) for each in self.prompts):
+        if isinstance(self.prompts, str):
             raise ConfigError(f"prompts is {self.prompts!r}, but must be a list of strings")
+        for prompt in self.prompts:
+            check_text("a prompt", prompt)
         if self.is_endless and max(1, len(self.prompts)) * self.count > 1:
             raise ConfigError(f"{setting('length', 0)} is endless, and can be of one sample only", "give it an end")

@@ -1,6 +1,5 @@
 """`charlstm sample --interactive`: keys at a terminal, lines of a pipe, commands."""
 
-import io
 import os
 import re
 import select
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from calling import Stream
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
@@ -22,21 +22,6 @@ from charlstm.cli.interactive import Writer
 from charlstm.errors import ConfigError, StorageError
 
 
-class Stream(io.TextIOWrapper):
-    """Standard output or input that is in memory."""
-
-    def __init__(self, content: bytes = b"", terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(content), "utf-8", newline="")
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-    @property
-    def written(self) -> str:
-        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """A history of its own."""
@@ -46,6 +31,13 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def model(trained_run) -> charlstm.LanguageModel:
     return charlstm.load(trained_run.path)
+
+
+def test_without_any_input_there_are_no_turns(trained_run, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as end:
+        main(["sample", "-i", str(trained_run.path)])
+    assert end.value.code == 1 and "there is no standard input to read" in capfd.readouterr().err
 
 
 @pytest.fixture
@@ -61,7 +53,7 @@ def talk(trained_run, monkeypatch):
             pipe.send_text(keys or "")
             with pytest.raises(SystemExit) as end:
                 main(["sample", "-i", str(trained_run.path), "--seed", "5", "--length", "40", *arguments])
-        return out.written, err.written, int(end.value.code or 0)
+        return out.written.decode(), err.written.decode(), int(end.value.code or 0)
 
     return run
 
@@ -182,7 +174,7 @@ def test_a_text_that_cannot_be_saved_is_one_sentence(model, tmp_path, monkeypatc
     "flags",
     [
         ["--json"], ["--output", "x"], ["--count", "2"], ["--prompts", "x"], ["--novel", "--documents", "1"],
-        ["--novelty"],
+        ["--novelty"], ["--colour"],
     ],
 )  # fmt: skip
 def test_what_is_no_matter_of_turns_is_refused(talk, flags):

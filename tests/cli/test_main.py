@@ -4,6 +4,8 @@ import errno
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -163,3 +165,28 @@ def test_a_terminal_that_vanishes_ends_nothing(here):
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and b"trained 4 steps" in out
     assert Path("run/weights.safetensors").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its Ctrl-C is no signal that a process can send to itself")
+def test_ctrl_c_while_something_is_imported_ends_the_program_at_once(tmp_path):
+    (tmp_path / "interrupted.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n", "utf-8")
+    within = "from charlstm.cli.signals import ending_imports\nwith ending_imports():\n    "
+    ended = {}
+    for program in ("import interrupted", "import signal; signal.raise_signal(signal.SIGINT)"):
+        command = [sys.executable, "-c", within + program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        ended[program] = done.returncode, "KeyboardInterrupt" in done.stderr, done.stderr == ""
+    assert list(ended.values()) == [(-signal.SIGINT, False, True), (-signal.SIGINT, True, False)]
+
+
+def test_the_program_is_loaded_without_a_trace_of_ctrl_c(tmp_path):
+    """Its entry lets the system end it until there is somebody to say a word."""
+    program = (
+        "import builtins, signal\nimport charlstm.__main__ as entry\nreal = builtins.__import__\n"
+        "def spy(name, *rest, **more):\n"
+        "    if name == 'charlstm.cli':\n        print(signal.getsignal(signal.SIGINT) is signal.SIG_DFL)\n"
+        "    return real(name, *rest, **more)\n"
+        "builtins.__import__ = spy\nentry.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[0] == "True" and __version__ in done.stdout and done.returncode == 0
