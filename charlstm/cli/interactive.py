@@ -70,7 +70,7 @@ def _at_terminal(session: "Session", prompt: str, echo: bool) -> None:
                 line = writer.ask(line)
                 text = _obeyed(session, line)
             if text is not None:
-                with _interrupts() as is_interrupted, closing(session.turn(text)) as pieces:
+                with _no_echo(), _interrupts() as is_interrupted, closing(session.turn(text)) as pieces:
                     if echo:
                         console.out.print(Text(visible(text), style="bold"), end="")
                     _write(session, _until(is_interrupted, pieces))
@@ -143,6 +143,24 @@ def _until(is_over: Callable[[], bool], pieces: Iterable[str]) -> Iterator[str]:
         yield piece
         if is_over():
             return
+
+
+@contextmanager
+def _no_echo() -> Iterator[None]:
+    """Within the block a terminal does not show what is typed: it would stand in the middle of the text."""
+    try:
+        import termios
+
+        number = sys.stdin.fileno()
+        before = termios.tcgetattr(number)
+    except (ImportError, OSError, ValueError):  # Windows; no real terminal
+        yield
+        return
+    termios.tcsetattr(number, termios.TCSADRAIN, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+    try:
+        yield
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
 @contextmanager

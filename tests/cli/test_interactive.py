@@ -249,17 +249,18 @@ def test_at_a_real_terminal_ctrl_c_stops_the_text_and_ctrl_d_ends_the_session(tr
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
 
-    def wait_for(pattern: bytes, more: int = 0) -> None:
+    def wait_for(pattern: bytes, more: int = 0) -> bytes:
         seen = b""
         while not re.search(pattern, seen, re.DOTALL) or len(seen) < more:
             assert select.select([ours], [], [], 30)[0], seen
             seen += os.read(ours, 65_536)
+        return seen
 
     wait_for(b"> ")
     os.write(ours, b"The salt\r")
     wait_for(b"The salt", 3000)  # it is being written
     os.write(ours, b"\x03")
-    wait_for(b"> ")
+    assert b"^C" not in wait_for(b"> "), "what is typed meanwhile is not in the text"
     os.write(ours, b"\x1b[200~/temperature\x1b[201~\r")
     wait_for(b"/temperature 0.8.*> ")
     os.write(ours, b"\x04")
