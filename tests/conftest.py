@@ -37,8 +37,9 @@ from flax import nnx  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
+from charlstm.model.parameters import initial_parameters  # noqa: E402
 from charlstm.runs.folder import Run, create_run  # noqa: E402
-from charlstm.runs.weights import Weights  # noqa: E402
+from charlstm.runs.weights import Weights, save_weights  # noqa: E402
 from charlstm.text.corpus import Corpus, open_corpus  # noqa: E402
 from charlstm.text.vocabulary import Vocabulary  # noqa: E402
 from charlstm.training.loop import train  # noqa: E402
@@ -133,6 +134,19 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Run
     for _ in train(run, corpus):
         pass
     return run
+
+
+@pytest.fixture
+def save_random_model(tmp_path: Path, weights_of):
+    """A function that saves a model that writes its vocabulary at random."""
+
+    def make(vocabulary: Vocabulary) -> str:
+        shape = ModelConfig(vocabulary_size=len(vocabulary), layers=1, hidden_size=4, embedding_size=4, dropout=0.0)
+        path = tmp_path / "model.safetensors"
+        save_weights(path, weights_of(shape, vocabulary, initial_parameters(shape, 0)))
+        return str(path)
+
+    return make
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.cli.prompts import read_prompt, read_prompts
-from charlstm.cli.written import Form, write_samples
+from charlstm.cli.written import Form, writing
 from charlstm.errors import ConfigError
 from charlstm.files import is_no_file, user_path
 from charlstm.language_model import LanguageModel, load
@@ -139,10 +139,11 @@ def sample(
         return model.novelty(text, own_text, unknown="skip")
 
     form = Form(path, echo, as_json, is_tinted, measure if novelty else None)
+    write = writing(model, options, form)
     shows_speed = console.on_terminal(console.err) and not quiet
     if is_drawn and options.temperature and not quiet and not shows_speed:
         console.note(f"--seed {options.seed}")
-    written = write_samples(model, options, form)
+    written = write()
     if shows_speed:
         if is_tinted:
             console.err.print(HeatMap(console.err).legend())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,39 +55,44 @@ class Written:
         return self.done + sum(sample.length for sample in self.growing)
 
 
-def write_samples(model: LanguageModel, options: SamplesOptions, form: Form) -> Written:
-    """Sample and write; what Ctrl-C interrupts is kept as far as it is."""
-    written, start = Written(), time.perf_counter()
+def writing(model: LanguageModel, options: SamplesOptions, form: Form) -> Callable[[], Written]:
+    """What samples and writes; what cannot be sampled is refused before it is called.
+
+    What Ctrl-C interrupts is kept as far as it is.
+    """
+    written = Written()
     if form.measure:
         form.measure("")  # so that a text which is gone is missed before anything is written
     several, kept = form.is_of_several(options), list["Sample"]()
     if several or form.as_json or form.is_tinted or form.measure:
         groups = model.growing_samples(**vars(options))
-        groups = _kept(groups, kept) if form.measure and not form.as_json else groups
+        groups = _counted(_kept(groups, kept) if form.measure and not form.as_json else groups, written)
 
         def before(number: int, sample: "Sample") -> bytes:
-            return (_heading(options, number, sample.seed) if several else b"") + _echoed(
-                model, sample.prompt, form.echo
-            )
+            heading = _heading(options, number, sample.seed) if several else b""
+            return heading + _echoed(model, sample.prompt, form.echo)
 
         if form.is_tinted:
-            characters = as_characters(_counted(groups, written), before, several, is_kept=form.measure is not None)
-            written.is_interrupted = write_tinted(characters)
+            write = partial(write_tinted, as_characters(groups, before, several, is_kept=form.measure is not None))
         elif form.as_json:
-            lines = _as_json(_counted(groups, written), options, form.measure)
-            written.is_interrupted = _write(lines, form.path, as_lines=True)
+            write = partial(_write, _as_json(groups, options, form.measure), form.path, as_lines=True)
         else:
-            parts = _as_texts(_counted(groups, written), before, several)
-            written.is_interrupted = _write(parts, form.path, as_lines=False)
-    else:  # names unknown characters before anything is written, and keeps nothing of what was
+            write = partial(_write, _as_texts(groups, before, several), form.path, as_lines=False)
+    else:  # keeps nothing of what was written
         alone = {name: value for name, value in vars(options).items() if name not in ("count", "prompts")}
         alone["prompt"] = (options.prompts or [options.prompt])[0]
         parts = _as_text(model, alone["prompt"], model.stream(**alone), form.echo, written)
-        written.is_interrupted = _write(parts, form.path, as_lines=False)
-    written.speed = written.characters / (time.perf_counter() - start)
-    if form.measure:
-        written.novelties = [(sample.seed, form.measure(sample.text)) for sample in kept]
-    return written
+        write = partial(_write, parts, form.path, as_lines=False)
+
+    def run() -> Written:
+        start = time.perf_counter()
+        written.is_interrupted = write()
+        written.speed = written.characters / (time.perf_counter() - start)
+        if form.measure:
+            written.novelties = [(sample.seed, form.measure(sample.text)) for sample in kept]
+        return written
+
+    return run
 
 
 def _write(parts: Iterator[bytes], path: Path | None, as_lines: bool) -> bool:

@@ -15,6 +15,11 @@ from charlstm.sampling.ends import Watch
 from charlstm.text.vocabulary import Vocabulary
 
 
+@pytest.fixture
+def model(save_random_model):
+    return save_random_model
+
+
 def sampled(monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: bytes = b"", **stream) -> bytes:
     """What `charlstm sample` writes to standard output."""
     out = Stream(**stream)

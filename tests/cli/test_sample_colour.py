@@ -25,6 +25,11 @@ UNITS = {
 
 
 @pytest.fixture
+def model(save_random_model):
+    return save_random_model
+
+
+@pytest.fixture
 def colours(monkeypatch):
     """Standard output shows 256 colours."""
     for level in LEVELS:
