@@ -113,7 +113,9 @@ class LanguageModel:
 
     @method_takes(SamplesOptions)
     def samples(self, options: SamplesOptions) -> "list[Sample]":
-        """Sample several texts at once: `count` of each of the `prompts`, each as if it were sampled alone.
+        """Sample several texts at once: `count` of each of the `prompts`, each the same however many there are.
+
+        One alone is drawn by another program, whose sums differ in their last bits: in some 60,000 characters one may.
 
         Raises:
             ConfigError: an option is out of range, or the texts would never end.
