@@ -257,7 +257,7 @@ class LanguageModel:
         """
         from charlstm.evaluation.report import novelty_of
 
-        return novelty_of(self.weights, self.vocabulary.symbols_of(text), own_text, unknown)
+        return novelty_of(self.weights, text, own_text, unknown)
 
     @method_takes(ReadOptions)
     @_with_jax

@@ -59,14 +59,13 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
 
 def novelty_of(weights: Weights, text: str, named: Path | str | None, unknown: Unknown) -> Novelty:
-    """How much of `text`, in symbols, is new beside the training part of the model's own, which may be `named` now.
+    """How much of `text` is new beside the training part of the model's own, which may be `named` now.
 
     Raises:
         CorpusError, RunError: that is gone or has changed.
         VocabularyError: the text has unknown characters, and they are not to be skipped.
     """
-    known = weights.vocabulary.keep_known(text) if unknown == "skip" else text
-    ids = weights.vocabulary.encode(known)
+    ids = weights.vocabulary.encode(weights.vocabulary.known_symbols(text, unknown))
     own, _ = own_text(weights, named)
     return novelty(ids, own.split(weights.config.training.validation)[0], weights.vocabulary)
 

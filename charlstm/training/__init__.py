@@ -7,7 +7,8 @@ footprint    how much memory a step takes, before it is tried
 steps        the jitted steps, and what makes them one after the other
 optimizer    the learning rate, and the Optax chain
 muon         orthogonal updates for the kernels of the gates
-journal      what a run remembers between steps: schedule, best score, clock
+journal      what a run remembers between steps: schedule, best score, what is due
+clock        the time that a run has taken, and what is left of its budget
 conditions   what the last bits of a result depend on beside the settings
 saver        in which order a run is saved, so that nothing is lost
 loop         `train`, a generator of events

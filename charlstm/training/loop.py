@@ -29,8 +29,9 @@ from charlstm.runs.folder import Run
 from charlstm.score import Score
 from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
+from charlstm.training.clock import Clock
 from charlstm.training.conditions import conditions, differences
-from charlstm.training.journal import Clock, Journal, read_facts
+from charlstm.training.journal import Journal, read_facts
 from charlstm.training.optimizer import Schedule
 from charlstm.training.saver import Saver
 from charlstm.training.steps import Stepper, TrainState, initial_state

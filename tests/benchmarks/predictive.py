@@ -16,7 +16,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from charlstm import LanguageModel, load
-from charlstm.cli.interactive import Writer
+from charlstm.cli.writer import Writer
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig
 from charlstm.model.parameters import from_tensors, initial_parameters, to_tensors
 from charlstm.runs.weights import Weights

@@ -18,7 +18,7 @@ from prompt_toolkit.output import DummyOutput
 import charlstm
 from charlstm.cli import interactive, main
 from charlstm.cli.commands import obey
-from charlstm.cli.interactive import Writer
+from charlstm.cli.writer import Writer
 from charlstm.errors import ConfigError, StorageError
 
 

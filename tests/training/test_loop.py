@@ -29,7 +29,8 @@ from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.vocabulary import Vocabulary
 from charlstm.training import loop, steps
-from charlstm.training.journal import Cadence, Clock, Journal
+from charlstm.training.clock import Clock
+from charlstm.training.journal import Cadence, Journal
 from charlstm.training.loop import train
 from charlstm.training.optimizer import Schedule
 from charlstm.training.steps import Stepper, initial_state
