@@ -9,17 +9,20 @@ sample     `SampleOptions`, and `SamplesOptions` of several texts
 complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
+inspect    `InspectOptions`
 """
 
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
+from charlstm.options.inspect import InspectOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
     BUNDLED,
     DEFAULT_MINUTES,
     DOCUMENTS,
+    Cell,
     OnProgress,
     Optimizer,
     Precision,
@@ -35,9 +38,11 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "Cell",
     "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
+    "InspectOptions",
     "OnProgress",
     "Optimizer",
     "Precision",
