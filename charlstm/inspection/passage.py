@@ -3,9 +3,7 @@
 Of a large text a few pieces are looked at, evenly spread over it, and a large file is not even read between them.
 """
 
-import codecs
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,30 +11,37 @@ from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.options import InspectOptions
 from charlstm.runs.texts import find_files, open_texts, own_text
 from charlstm.runs.weights import Weights
-from charlstm.text.reading import text_encoding
+from charlstm.text.reading import AS_BYTES, can_begin_anywhere, excerpt, text_encoding
 from charlstm.text.spool import is_read_once
 from charlstm.text.unpacking import is_packed
 
 _LARGE = 1 << 22  # bytes: smaller files are read whole
-_SEEKABLE = ("utf-8", "ascii", "iso8859-1", "cp1252")  # encodings of which one can begin to read anywhere
 _CHARACTER_BYTES = 4  # that a character takes at most
 
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """Pieces of a text, as ids `[n]` each; `where` says in words what they are of, to be put below a figure."""
+    """Pieces of a text, as ids `[n]` each; `where` says in words what they are of, to be put below a figure.
+
+    The first `warm_up` characters of each are to be read and not counted, so that a reader has come into the state that
+    it would have there; of a text that is read from its beginning there are none.
+    """
 
     pieces: list[np.ndarray]
     where: str
+    warm_up: int = 0
 
     @property
     def characters(self) -> int:
-        """How many there are in all."""
-        return sum(map(len, self.pieces))
+        """How many count, in all."""
+        return sum(len(piece) - self.warm_up for piece in self.pieces)
 
 
-def open_passage(weights: Weights, options: InspectOptions, length: int, pieces: int = 1) -> Passage:
-    """At most `length` characters of the text that `options` name, in so many pieces where it is longer.
+def open_passage(weights: Weights, options: InspectOptions, length: int, pieces: int = 1, warm_up: int = 0) -> Passage:
+    """At most `length` characters of the text that `options` name.
+
+    A longer text comes in so many pieces, each with `warm_up` characters more. Of a text that is typed it is the
+    beginning.
 
     Raises:
         ConfigError: no text is named, and the run has no validation part.
@@ -49,71 +54,56 @@ def open_passage(weights: Weights, options: InspectOptions, length: int, pieces:
         symbols = vocabulary.known_symbols(options.text, options.unknown)
         found, name = [vocabulary.encode_prompt(symbols)[:length]], "the text given"
     elif options.file is not None:
-        name = str(options.file)
-        found = _pieces_of_file(weights, options, length, pieces)
+        found, name = _pieces_of_file(weights, options, length, pieces, warm_up), str(options.file)
     else:
-        own, _ = own_text(weights, options.own_text)
+        own, _ = own_text(weights, options.own_text, options.on_progress)
         held_out = own.split(weights.config.training.validation)[1]
         if not len(held_out):
             raise ConfigError("the run has no validation part", f"name a text: {setting('text')} or {setting('file')}")
-        found, name = _spread(held_out, length, pieces), "the validation part"
-    found = [piece for piece in found if len(piece) > 1]
+        found, name = _spread(held_out, length, pieces, warm_up), "the validation part"
+    warm_up = warm_up if len(found) > 1 else 0
+    found = [piece for piece in found if len(piece) > warm_up + 1]
     if not found:
         raise CorpusError(f"there are no two characters of {name} that the model knows", "name another text")
-    characters = sum(map(len, found))
+    characters = sum(len(piece) - warm_up for piece in found)
     in_pieces = f" in {len(found)} pieces" if len(found) > 1 else ""
-    return Passage(found, f"{characters:,} {vocabulary.unit}s of {name}{in_pieces}")
+    return Passage(found, f"{characters:,} {vocabulary.unit}s of {name}{in_pieces}", warm_up)
 
 
-def _pieces_of_file(weights: Weights, options: InspectOptions, length: int, pieces: int) -> list[np.ndarray]:
+def _pieces_of_file(
+    weights: Weights, options: InspectOptions, length: int, pieces: int, warm_up: int
+) -> list[np.ndarray]:
     settings, vocabulary = weights.config.corpus, weights.vocabulary
-    encoding = "latin-1" if vocabulary.unit == "byte" else text_encoding(options.encoding or settings.encoding)
-    files = find_files([str(options.file)], vocabulary.unit)
+    encoding = AS_BYTES if vocabulary.unit == "byte" else text_encoding(options.encoding or settings.encoding)
+    files = find_files([str(options.file)], vocabulary.unit, options.on_progress)
+    each = _CHARACTER_BYTES * (length // pieces + warm_up + 1)  # bytes
     if (
         len(files) == 1
-        and settings.documents == "whole"
-        and codecs.lookup(encoding).name in _SEEKABLE
+        and settings.documents == "whole"  # which depends on what was read before
+        and can_begin_anywhere(encoding)
         and not is_read_once(files[0])
         and (vocabulary.unit == "byte" or not is_packed(files[0]))
-        and files[0].stat().st_size > max(_LARGE, 2 * _CHARACTER_BYTES * length)
+        and (size := files[0].stat().st_size) > max(_LARGE, each * pieces)
     ):
-        return [
-            vocabulary.encode(vocabulary.known_symbols(text, options.unknown) if vocabulary.unit != "byte" else text)
-            for text in _excerpts(files[0], encoding, length // pieces, pieces)
-        ]
+        texts = (excerpt(files[0], encoding, start, each) for start in _starts(size - each, pieces))
+        if vocabulary.unit == "character" and options.unknown == "skip":
+            texts = map(vocabulary.keep_known, texts)
+        return [vocabulary.encode(text)[: length // pieces + warm_up] for text in texts]
     corpus = open_texts(
-        str(options.file), settings.unit, options.encoding or settings.encoding, vocabulary, options.unknown, None,
-        settings.documents,
+        str(options.file), settings.unit, options.encoding or settings.encoding, vocabulary, options.unknown,
+        options.on_progress, settings.documents,
     )  # fmt: skip
-    return _spread(corpus.ids, length, pieces)
+    return _spread(corpus.ids, length, pieces, warm_up)
 
 
-def _spread(ids: np.ndarray, length: int, pieces: int) -> list[np.ndarray]:
+def _spread(ids: np.ndarray, length: int, pieces: int, warm_up: int) -> list[np.ndarray]:
     """At most `length` of `ids` in `pieces` that are evenly spread; all of them in one where they are no more."""
-    if len(ids) <= length:
-        return [np.asarray(ids)]
-    each = length // pieces
+    each = length // pieces + warm_up
+    if len(ids) <= max(length, each * pieces):
+        return [np.asarray(ids[:length])]
     return [np.asarray(ids[start : start + each]) for start in _starts(len(ids) - each, pieces)]
 
 
 def _starts(last: int, pieces: int) -> list[int]:
+    """Where pieces begin: the first at the beginning, the last at `last`; a single one at the beginning."""
     return [last * number // max(1, pieces - 1) for number in range(pieces)]
-
-
-def _excerpts(path: Path, encoding: str, length: int, pieces: int) -> list[str]:
-    """Texts of `length` characters that begin at evenly spread places of a file."""
-    wanted = _CHARACTER_BYTES * (length + 1)
-    texts: list[str] = []
-    try:
-        with path.open("rb") as file:
-            for start in _starts(path.stat().st_size - wanted, pieces):
-                file.seek(start)
-                block = file.read(wanted)
-                if encoding == "utf-8":  # not from within a character
-                    block = block[next((n for n in range(4) if block[n : n + 1] and block[n] & 0xC0 != 0x80), 0) :]
-                texts.append(codecs.getincrementaldecoder(encoding)().decode(block)[:length])
-    except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is not {encoding}", f"name its encoding with {setting('encoding')}") from error
-    return texts

@@ -1,6 +1,6 @@
-"""Gates, candidates and states of every layer over a text, as one reader finds them.
+"""Gates, candidates and states of every layer over a text, as one reader finds them, or several at once.
 
-H: hidden size.  T: characters of a block.
+H: hidden size.  T: characters of a block.  B: streams, texts that are read side by side.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from charlstm.model.network import Insides, States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 
-BLOCK = 512  # characters
+BLOCK = 512  # characters, those of all streams together
 
 
 def trace(weights: Weights, ids: np.ndarray, states: States | None = None) -> Iterator[Insides]:
@@ -26,15 +26,23 @@ def trace(weights: Weights, ids: np.ndarray, states: States | None = None) -> It
 
     It starts from `states`, of one stream, or from zeros; the state is carried from block to block.
     """
+    for insides in trace_streams(weights, np.asarray(ids)[:, None], states):
+        yield jax.tree.map(lambda leaf: leaf[:, 0], insides)
+
+
+def trace_streams(weights: Weights, ids: np.ndarray, states: States | None = None) -> Iterator[Insides]:
+    """The same of the streams `[N, B]`, in blocks whose fields are `[n, B, H]`: their memory grows with neither."""
+    streams = ids.shape[1]
+    length = max(1, BLOCK // streams)
     read, params = _make_reader(weights.model.for_inference()), jax.device_put(weights.params)
-    states = zero_states(weights.model, 1) if states is None else states
-    for start in range(0, len(ids), BLOCK):
-        block = ids[start : start + BLOCK]
-        padded = np.zeros(BLOCK, np.int32)
+    states = zero_states(weights.model, streams) if states is None else states
+    for start in range(0, len(ids), length):
+        block = ids[start : start + length]
+        padded = np.zeros((length, streams), np.int32)
         padded[: len(block)] = block
         insides = read(params, padded, states)
         # The last one counts: a block that is padded is followed by none.
-        states = tuple(jax.tree.map(lambda leaf: leaf[-1:], inside).state for inside in insides)
+        states = tuple(jax.tree.map(lambda leaf: leaf[-1], inside).state for inside in insides)
         yield _first(insides, len(block))
 
 
@@ -44,17 +52,17 @@ def _first(insides: Insides, count: int) -> Insides:
 
 @lru_cache(maxsize=4)
 def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, ids [T], states) -> insides`, the fields of which are `[T, H]`."""
+    """Compile-ready `read(params, ids [T, B], states) -> insides`, the fields of which are `[T, B, H]`."""
     definition, _ = abstract_model(model)
 
     @jax.jit
-    def read(params: nnx.State, ids: Integer[Array, " T"], states: States) -> Insides:
+    def read(params: nnx.State, ids: Integer[Array, "T B"], states: States) -> Insides:
         network = nnx.merge(definition, params)
 
-        def step(states: States, character: Array) -> tuple[States, Insides]:
-            insides = network.step_inside(character[None], states, None)[1]
+        def step(states: States, characters: Array) -> tuple[States, Insides]:
+            insides = network.step_inside(characters, states, None)[1]
             return tuple(inside.state for inside in insides), insides
 
-        return jax.tree.map(lambda leaf: leaf[:, 0], jax.lax.scan(step, states, jnp.asarray(ids))[1])
+        return jax.lax.scan(step, states, jnp.asarray(ids))[1]
 
     return read

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.errors import ConfigError, setting
-from charlstm.options.shared import GROUP_TEXT, Unknown
+from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
 from charlstm.schema import check_options, from_one, option
 
 
@@ -24,6 +24,10 @@ class InspectOptions:
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
     layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
+    shown: int = option(
+        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(100_000)
+    )
+    on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         check_options(self)

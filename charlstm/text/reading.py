@@ -13,6 +13,7 @@ from charlstm.text.unpacking import unpacked
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
+_ANYWHERE = ("utf-8", "ascii", "iso8859-1", "cp1252")  # encodings
 BLOCK_BYTES = 1 << 22  # bytes read at a time
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 
@@ -88,12 +89,39 @@ def read_text(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bo
     seen = 0
     for text in _decoded(fingerprint.blocks(path), path, encoding, keep_mark):
         if encoding != AS_BYTES and (nul := text.find("\0")) >= 0:
-            raise CorpusError(
-                f"{path} looks like a binary file: character {seen + nul + 1:,} is a NUL",
-                _hint(path, encoding) or f"{setting('unit', 'byte')} reads any file",
-            )
+            raise _binary(path, encoding, f"character {seen + nul + 1:,} is a NUL")
         seen += len(text)
         yield text
+
+
+def can_begin_anywhere(encoding: str) -> bool:
+    """Whether a text in `encoding` can be read from the middle of a file, as nothing depends on what is before."""
+    return encoding in (AS_BYTES, *_ANYWHERE)
+
+
+def excerpt(path: Path, encoding: str, start: int, size: int) -> str:
+    """The characters in `size` bytes of a file from `start` on, without those that are torn at either end.
+
+    The file is not packed, and one `can_begin_anywhere` in its encoding.
+
+    Raises:
+        CorpusError: it is unreadable, binary, or not in this encoding.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            block = file.read(size)
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
+    torn = 0
+    while encoding == "utf-8" and torn < 3 and start and block[torn : torn + 1] and block[torn] & 0xC0 == 0x80:
+        torn += 1
+    text = _decode(codecs.getincrementaldecoder(encoding)(), block[torn:], path, encoding, start + torn)
+    if encoding == AS_BYTES:
+        return text
+    if "\0" in text:
+        raise _binary(path, encoding, f"there is a NUL after byte {start:,}")
+    return text if start else text.removeprefix(_MARK)
 
 
 def _decoded(pieces: Iterator[bytes], path: Path | str, encoding: str, keep_mark: bool) -> Iterator[str]:
@@ -109,6 +137,12 @@ def _decoded(pieces: Iterator[bytes], path: Path | str, encoding: str, keep_mark
             text, at_start = text.removeprefix(_MARK), False
         yield text
         offset += len(block)
+
+
+def _binary(path: Path, encoding: str, why: str) -> CorpusError:
+    return CorpusError(
+        f"{path} looks like a binary file: {why}", _hint(path, encoding) or f"{setting('unit', 'byte')} reads any file"
+    )
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, path: Path | str, encoding: str, start: int) -> str:
