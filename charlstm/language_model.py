@@ -21,6 +21,7 @@ from charlstm.options import (
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
+    InspectOptions,
     OnProgress,
     ReadOptions,
     SampleOptions,
@@ -33,6 +34,7 @@ from charlstm.score import Evaluation, Novelty
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
+    from charlstm.inspection.gates import Gates
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -293,6 +295,24 @@ class LanguageModel:
         from charlstm.evaluation.characters import lines
 
         return lines(self.per_character(**vars(options)))
+
+    @method_takes(InspectOptions)
+    @_with_jax
+    def gates(self, options: InspectOptions) -> "Gates":
+        """What the gates do over a text or, without one, over pieces of the validation part.
+
+        `layers[1].arrays["forget"]` `[N, H]` is over the characters that are shown; `closed` and `open`, shares of the
+        time, and `time_constants`, in characters, are of each unit, over all that were read.
+
+        Raises:
+            ConfigError: an option is out of range, there is no such layer, or no text.
+            CorpusError: the text cannot be found or read.
+            RunError: the model's own text has changed since, or its weights are not finite.
+            VocabularyError: the text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.inspection.gates import open_gates
+
+        return open_gates(self.weights, options)
 
     @method_takes(CompressOptions)
     @_with_jax

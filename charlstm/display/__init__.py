@@ -11,5 +11,7 @@ watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly
 advice       what the curves of a finished run say
 plots        learning curves as pictures
+gates        a heat map of gates below a text, and tables of what they do
+gateplots    the same as a picture
 tensorboard  event files
 """

@@ -2,4 +2,5 @@
 
 passage   the text that is looked at, of any size
 trace     gates and states over a text
+gates     how often gates are closed and open, and how long a memory lasts
 """
