@@ -50,11 +50,14 @@ def inspect(
     ] = False,
     units: Annotated[
         int, typer.Option("--units", help="So many units, those that vary most.", min=1, rich_help_panel=_GATES)
-    ] = 16,
+    ] = 10,
     gate: Annotated[
         str | None,
         typer.Option(
-            "--gate", help="This gate, or cell, hidden or candidate.", show_default="what keeps", rich_help_panel=_GATES
+            "--gate",
+            help="This gate, or cell, hidden or candidate.",
+            show_default="forget and cell",
+            rich_help_panel=_GATES,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

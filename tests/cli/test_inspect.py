@@ -23,11 +23,15 @@ def inspect(trained_run, text_file, capfd):
 def test_gates_are_shown_below_the_text_with_what_they_rest_on(inspect):
     status, out, err = inspect("--text", "The salt road\n", "--units", 3, "--layer", 2)
     lines = out.splitlines()
-    assert status == 0 and err == ""
-    assert lines[0] == "forget gate of layer 2, the 3 of 16 units that vary most; 14 characters of the text given"
-    assert lines[2] == "unit The salt road␤" and all(len(line) == 19 for line in lines[3:6])
-    assert "layer 1" not in out and "longest: unit" in out
-    assert out.count("of 14 characters of the text given") == 2
+    units = "of layer 2, the 3 of 16 units whose cell state varies most; 14 characters of the text given"
+    assert status == 0 and err == "" and "layer 1" not in out
+    assert lines[0] == f"forget gate {units}" and lines[7] == f"cell state {units}"
+    for start in 2, 9:
+        assert lines[start] == "unit The salt road␤" and all(len(line) == 19 for line in lines[start + 1 : start + 4])
+    assert [line[:4] for line in lines[3:6]] == [line[:4] for line in lines[10:13]], "the same units"
+    assert "longest: unit" in out and out.count("of 14 characters of the text given") == 2
+    lines = inspect("--text", "The salt road\n", "--gate", "hidden", "--layer", 1)[1].splitlines()
+    assert lines[0].startswith("hidden state of layer 1") and "forget gate of" not in "".join(lines[:15])
 
 
 def test_json_has_the_figures(inspect, text_file):
