@@ -49,7 +49,13 @@ def inspect(
         bool, _flag("What the gates do over a text, and how long a memory lasts; this is the default.", "--gates")
     ] = False,
     units: Annotated[
-        int, typer.Option("--units", help="So many units, those that vary most.", min=1, rich_help_panel=_GATES)
+        int,
+        typer.Option(
+            "--units",
+            help="So many units, those that vary most; the picture has them, too.",
+            min=1,
+            rich_help_panel=_GATES,
+        ),
     ] = 10,
     gate: Annotated[
         str | None,
@@ -63,14 +69,18 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     png: Annotated[str | None, _file("The picture as PNG. Needs the extra `plots`.", "--png")] = None,
     svg: Annotated[str | None, _file("The picture as SVG. Needs the extra `plots`.", "--svg")] = None,
-    npz: Annotated[str | None, _file("The arrays, for NumPy: ids, text, layers.0.forget and so on.", "--npz")] = None,
+    npz: Annotated[
+        str | None, _file("The arrays, for NumPy: ids [N], text, layers.0.forget [N, H] and so on.", "--npz")
+    ] = None,
 ) -> None:
-    """Look inside a model while it reads a text: by default at its gates, over a part of what it was validated on."""
+    """Look inside a model: what happens in it while it reads a text, by default the validation part of its own."""
     wanted = [name for name, is_given in {"gates": gates}.items() if is_given]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in wanted)} contradict each other", "give one of them")
     view = wanted[0] if wanted else "gates"
     _require_fitting(context, view)
+    if run == chosen["file"] == "-":
+        raise ConfigError("standard input cannot be both the model and a text", "name a file for one of them")
     options = InspectOptions(**chosen)  # what is out of range is refused before anything is loaded
     importlib.import_module(f"charlstm.cli.{view}").show(run, options, Output(as_json, png, svg, npz, units, gate))
 

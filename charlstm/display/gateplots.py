@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charlstm.display.gates import columns_of, full_name, shown_of
+from charlstm.display.gates import columns_of, full_name, in_words, shown_of
 from charlstm.display.plots import new_figure
 from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError, setting
@@ -24,7 +24,7 @@ _COLOURS = {
     "forget": "#c0392b", "input": "#2471a3", "output": "#229954", "reset": "#2471a3", "update": "#c0392b",
 }  # fmt: skip
 _PICTURES = {"\u2424": "\u21b5", "\u2409": "\u2192"}  # of line end and tab: those that the font has
-_BINS, _SHORTEST = 24, 0.01  # bars of the histogram, characters
+_SHORTEST, _LONGEST = 0.01, 1e6  # characters
 
 
 def draw_gates(gates: "Gates", name: str, units: int) -> "Figure":
@@ -112,12 +112,15 @@ def _draw_shares(axes: "Axes", gates: "Gates", number: int) -> None:
 
 
 def _draw_constants(axes: "Axes", gates: "Gates", number: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     constants = gates.layers[number].time_constants
     assert constants is not None
-    finite = constants[np.isfinite(constants)]
-    low, high = max(_SHORTEST, finite.min(initial=1.0)), max(2 * _SHORTEST, 1.001 * finite.max(initial=1.0))
-    places = np.clip(constants, low, high)  # what never fades comes last
-    axes.hist(places, np.geomspace(low, high, _BINS + 1).tolist(), color=_COLOURS[gates.keeps or ""], alpha=0.8)
+    places = np.clip(constants, _SHORTEST, _LONGEST)  # what never fades comes last
+    low, high = float(places.min()), 1.001 * float(places.max())
+    bars = math.ceil(2 * len(places) ** (1 / 3))  # Rice's rule
+    edges = np.geomspace(low / 1.001, high, bars + 1).tolist()
+    axes.hist(places, edges, color=_COLOURS[gates.keeps or ""], alpha=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,g}" if high / low < 50 else "")
@@ -126,7 +129,8 @@ def _draw_constants(axes: "Axes", gates: "Gates", number: int) -> None:
         axes.axvline(median, color="0.2", linewidth=0.8)
     axes.set_xlabel(f"time constant -1 / ln(mean {gates.keeps} gate) ({gates.unit}s)")
     axes.set_ylabel("units")
-    axes.set_title(f"how long a memory lasts\nlayer {number}: median {median:.3g} {gates.unit}s; {_rest(gates)}")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"how long a memory lasts\nlayer {number}: median {in_words(median)} {gates.unit}s; {_rest(gates)}")
     _small(axes)
 
 

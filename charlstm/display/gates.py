@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from wcwidth import iter_graphemes, wcswidth
 
-from charlstm.display.console import count, out, result, show
+from charlstm.display.console import count, on_terminal, out, result, show
 from charlstm.display.visible import visible_in_line
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def show_map(
     largest = 1.0 if name in layer.closed else float(np.abs(values).max()) or 1.0
     shades = GATE if name in layer.closed else SIGNED
     levels = np.searchsorted([shade.least for shade in shades[1:]], values / largest, side="right")
-    console.print(title, soft_wrap=False)
-    console.print(_legend(console, shades, largest), soft_wrap=False)
+    console.print(title, soft_wrap=not on_terminal(console))
+    console.print(_legend(console, shades, largest), soft_wrap=not on_terminal(console))
     columns = columns_of(symbols)
     label = max(len("unit"), len(str(max(units)))) + 1
     for start, end in _bands([cells for _, cells in columns], console.width - label):
@@ -209,12 +209,13 @@ def show_constants(gates: "Gates", number: int, layer: "LayerGates") -> None:
         table.add_row(words, f"{number_of:,}", "█" * math.ceil(_BAR * number_of / max(counts)))
     show(table)
     order = np.argsort(-constants, kind="stable")[:_NAMED].tolist()
-    longest = ", ".join(f"{unit} ({_characters(float(constants[unit]))})" for unit in order)
-    result(f"median {_characters(float(np.median(constants)))} {gates.unit}s; longest: unit {longest}")
+    longest = ", ".join(f"{unit} ({in_words(float(constants[unit]))})" for unit in order)
+    result(f"median {in_words(float(np.median(constants)))} {gates.unit}s; longest: unit {longest}")
     show()
 
 
-def _characters(constant: float) -> str:
+def in_words(constant: float) -> str:
+    """A time constant in three digits."""
     return "for ever" if math.isinf(constant) else f"{constant:,.3g}" if constant < 1000 else f"{constant:,.0f}"
 
 

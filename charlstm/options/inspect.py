@@ -33,3 +33,11 @@ class InspectOptions:
         check_options(self)
         if self.text is not None and self.file is not None:
             raise ConfigError(f"{setting('text')} and {setting('file')} contradict each other", "give one of them")
+        if self.encoding and self.file is None:
+            raise ConfigError(
+                f"{setting('encoding', self.encoding)} is for a file, but none is named",
+                f"name one: {setting('file')}",
+            )
+        if self.own_text is not None and (self.text is not None or self.file is not None):
+            other = "text" if self.text is not None else "file"
+            raise ConfigError(f"{setting('own_text')} and {setting(other)} contradict each other", "give one of them")

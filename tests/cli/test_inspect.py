@@ -62,7 +62,10 @@ def test_pictures_and_arrays_are_files(inspect, tmp_path):
     ("arguments", "status", "message"),
     [
         (["--text", "The", "--file", "x"], 2, "--text and --file contradict"),
-        (["--layer", 3], 2, "no layer 3"),
+        (["--text", "The", "--own-text", "x"], 2, "--own-text and --text contradict"),
+        (["--encoding", "utf-8"], 2, "for a file"),
+        (["--gates", "--units", "0"], 2, "--units"),
+        (["--layer", 3, "--text", "The"], 2, "no layer 3"),
         (["--layer", 65], 2, "--layer is 65"),
         (["--text", "The", "--gate", "update"], 2, "forget, input, output, candidate, cell, hidden"),
         (["--file", "nowhere.txt"], 1, "nowhere.txt"),
@@ -73,7 +76,22 @@ def test_pictures_and_arrays_are_files(inspect, tmp_path):
 )
 def test_what_is_wrong_is_said_in_a_sentence(inspect, arguments, status, message):
     found, out, err = inspect(*arguments)
-    assert (found, out) == (status, "") and message in " ".join(err.split())
+    assert (found, out) == (status, "") and message in " ".join(err.replace("\u2502", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("takes", "arguments", "given"),
+    [({"run"}, ["--png", "x.png"], "--png"), ({"run"}, ["--json"], "--json"), ({"as_json"}, ["--json"], "a run")],
+)
+def test_what_is_not_for_a_view_is_refused(inspect, monkeypatch, takes, arguments, given):
+    module = sys.modules["charlstm.cli.inspect"]  # the package has a function of this name
+    monkeypatch.setattr(module, "_VIEWS", {"gates": takes})
+    status, out, err = inspect(*arguments)
+    assert (status, out) == (2, "") and f"{given} and --gates do not go together" in err
+
+
+def test_standard_input_is_one_thing_only(capfd):
+    assert calling.called(["inspect", "-", "--file", "-"]) == 2 and "both" in capfd.readouterr().err
 
 
 def test_without_matplotlib_a_picture_is_refused_and_the_extra_named(inspect, tmp_path, monkeypatch):
