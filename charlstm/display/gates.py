@@ -138,7 +138,7 @@ def _legend(console: Console, shades: Sequence[Shade], largest: float) -> Text:
     for shade in shades:
         value = f"{shade.least * largest:.2g}"
         style = _style(console, shade)
-        text.append(f"{shade.mark}{value}  " if style is None else f" {value} ", style or "")
+        text.append(f"{shade.mark} {value}  " if style is None else f" {value} ", style or "")
     return text
 
 
