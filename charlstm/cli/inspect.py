@@ -17,6 +17,8 @@ _FILES = "Files"
 # What each view goes with. A view is a file of this room that has `show(run, options, output)`.
 _TEXT = {"text", "file", "own_text", "unknown", "encoding"}
 _VIEWS = {
+    "attribution": {"run", *_TEXT, "at", "last", "as_json", "png", "svg", "npz"},
+    "neurons": {"run", *_TEXT, "layer", "unit", "as_json", "png", "svg", "npz"},
     "gates": {"run", *_TEXT, "layer", "shown", "units", "gate", "as_json", "png", "svg", "npz"},
 }
 
@@ -48,6 +50,11 @@ def inspect(
     gates: Annotated[
         bool, _flag("What the gates do over a text, and how long a memory lasts; this is the default.", "--gates")
     ] = False,
+    neurons: Annotated[
+        bool,
+        _flag("Which units follow which features of a text, beyond luck, and the best painted over it.", "--neurons"),
+    ] = False,
+    attribution: Annotated[bool, _flag("Which earlier characters a prediction rests on.", "--attribution")] = False,
     units: Annotated[
         int, typer.Option("--units", help="So many units, those that vary most.", min=1, rich_help_panel=_GATES)
     ] = 16,
@@ -63,7 +70,9 @@ def inspect(
     npz: Annotated[str | None, _file("The arrays, for NumPy: ids, text, layers.0.forget and so on.", "--npz")] = None,
 ) -> None:
     """Look inside a model while it reads a text: by default at its gates, over a part of what it was validated on."""
-    wanted = [name for name, is_given in {"gates": gates}.items() if is_given]
+    wanted = [
+        name for name, is_given in {"gates": gates, "neurons": neurons, "attribution": attribution}.items() if is_given
+    ]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in wanted)} contradict each other", "give one of them")
     view = wanted[0] if wanted else "gates"
