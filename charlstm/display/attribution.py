@@ -4,14 +4,14 @@ import math
 from typing import TYPE_CHECKING
 
 from charlstm.display.console import percent, result, show
-from charlstm.display.signed import show_signed, signed_scale
+from charlstm.display.signed import show_legend, show_signed, signed_scale
 from charlstm.display.visible import visible_in_line
 
 if TYPE_CHECKING:
     from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.painting import Tinted
 
-NATS = signed_scale("nats that a character speaks for it, or below 0 against it", 0.02, 0.1, 0.5)
+NATS = signed_scale("nats for it, or below 0 against it", 0.02, 0.1, 0.5)
 
 
 def show_attributions(found: "list[Attribution]") -> None:
@@ -20,6 +20,7 @@ def show_attributions(found: "list[Attribution]") -> None:
         if number:
             show()
         result(headline(each))
+        show_legend(NATS)
         for title, text in rows(each):
             show()
             result(title)
@@ -31,7 +32,7 @@ def headline(found: "Attribution") -> str:
     why = "comes next" if found.is_next else "is the likeliest next"
     place = f"after character {found.at:,} of {found.where}"
     chance = f"{percent(math.exp(found.log_probability))}, {found.log_probability:.3f} nats"
-    return f"{visible_in_line(found.target)!r} {why}, {place}: {chance}"
+    return f"'{visible_in_line(found.target)}' {why}, {place}: {chance}"
 
 
 def rows(found: "Attribution") -> "list[tuple[str, list[Tinted]]]":

@@ -93,16 +93,17 @@ class HeatMap:
             text.append(f" {level.label} ", self._style(level))
         return text
 
-    def show(self, characters: Iterable[Character]) -> None:
-        """Write a whole text, between two legends if the first one is out of sight when it ends."""
-        self._console.print(self.legend(), soft_wrap=True)
+    def show(self, characters: Iterable[Character], legend: bool = True) -> None:
+        """Write a whole text, between two legends if the first one is out of sight when it ends, or without any."""
+        if legend:
+            self._console.print(self.legend(), soft_wrap=True)
         try:
             self.write(characters)
         finally:  # after Ctrl-C, too
             self.end()
             if self._column:
                 self._console.print(soft_wrap=True)
-        if on_terminal(self._console) and self._rows + 2 > self._console.height:
+        if legend and on_terminal(self._console) and self._rows + 2 > self._console.height:
             self._console.print(self.legend(), soft_wrap=True)
 
     def write(self, characters: Iterable[Character]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from charlstm.display.console import result, show
-from charlstm.display.signed import STATE, show_signed
+from charlstm.display.signed import STATE, show_legend, show_signed
 
 if TYPE_CHECKING:
     from charlstm.inspection.neurons import Neuron, Neurons
@@ -25,7 +25,12 @@ def show_neurons(found: "Neurons") -> None:
     for name, reason in found.left_out.items():
         by_reason.setdefault(reason, []).append(name)
     for reason, names in by_reason.items():
-        result(f"left out: {', '.join(names)} ({reason})")
+        result(
+            f"left out: {', '.join(names)} ({reason})" if len(by_reason) > 1 or found.neurons else f"no score: {reason}"
+        )
+    if found.paintings:
+        show()
+        show_legend(STATE)
     for painting in found.paintings:
         show()
         result(title_of(painting))

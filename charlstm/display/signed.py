@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wcwidth import wcswidth
 
-from charlstm.display.console import out, result
+from charlstm.display.console import out, result, show
 from charlstm.display.heatmap import HeatMap, Level, Scale, can_tint, clusters, level_of, make_level
 from charlstm.display.visible import visible, visible_in_line
 
@@ -33,16 +33,23 @@ def signed_scale(title: str, small: float, large: float, largest: float) -> Scal
 
 
 # Of a unit, from -1 to 1.
-STATE = signed_scale("state", 0.15, 0.45, 0.8)
+STATE = signed_scale("held, from -1 to 1", 0.15, 0.45, 0.8)
 
 
-def show_signed(text: "Sequence[Tinted]", scale: Scale) -> None:
-    """Write a text with its tints, or with its signs, and what they mean, on stdout."""
+def show_legend(scale: Scale) -> None:
+    """What tints and signs mean, on stdout."""
     if can_tint(out):
-        HeatMap(out, scale).show(text)
+        show(HeatMap(out, scale).legend())
         return
     signs = (f"{level.sign} {level.label}" for level in scale.levels if level.sign != " ")
     result(f"{scale.title}: {'   '.join(signs)}")
+
+
+def show_signed(text: "Sequence[Tinted]", scale: Scale) -> None:
+    """Write a text with its tints, or with its signs, on stdout."""
+    if can_tint(out):
+        HeatMap(out, scale).show(text, legend=False)
+        return
     for line in signed_lines(text, scale.levels):
         result(line, wrap=False)
 

@@ -78,7 +78,7 @@ def attribute(weights: Weights, options: InspectOptions) -> list[Attribution]:
     """
     passage, vocabulary = open_passage(weights, options, _LENGTH), weights.vocabulary
     [ids] = passage.pieces
-    first = int(options.text is not None and vocabulary.boundary is not None)  # the boundary before a text is not in it
+    first = int(ids[0] == vocabulary.boundary)  # the boundary before a text is not in it
     length = len(ids) - first
     places = [length] if options.at is None else [options.at] if isinstance(options.at, int) else options.at
     for place in places:

@@ -24,7 +24,7 @@ from charlstm.files import atomic_write
 from charlstm.inspection.bins import Table, bin_edges, r_squared, roc_areas, trends
 from charlstm.inspection.features import FEATURES, Feature, compute_features
 from charlstm.inspection.gates import layer_numbers
-from charlstm.inspection.painting import Painting, paint
+from charlstm.inspection.painting import Painting, liveliest, paint
 from charlstm.inspection.passage import Passage, open_passage
 from charlstm.inspection.trace import memory, trace_streams
 from charlstm.options import InspectOptions
@@ -155,9 +155,7 @@ def find_neurons(weights: Weights, options: InspectOptions) -> Neurons:
             found = float(scores[number, layer, unit]), float(by_luck), float(ways[layer, unit])
             neurons.append(Neuron(FEATURES[number], layers[layer], unit, *found))
     neurons.sort(key=lambda neuron: -neuron.gain)
-    paintings = (
-        _paint_alone(weights, passage, *alone, neurons) if alone else _paint_best(weights, passage, by_piece, neurons)
-    )
+    paintings = _paint(weights, passage, by_piece, neurons, alone)
     return Neurons(neurons, left_out, paintings, scores, layers, passage.characters, passage.where)
 
 
@@ -270,35 +268,20 @@ def _edges(weights: Weights, ids: np.ndarray, layers: list[int]) -> list[np.ndar
     return [bin_edges(each) for each in values]
 
 
-def _paint_alone(weights: Weights, passage: Passage, layer: int, unit: int, neurons: list[Neuron]) -> list[Painting]:
-    """A unit over the beginning of the text."""
-    meaning = next((each.meaning for each in neurons if each.gain > 0), "")
-    piece = passage.pieces[0]
-    return [paint(weights, piece, passage.warm_up, passage.warm_up + _PAINTED_ALONE, layer, unit, meaning)]
-
-
-def _paint_best(
-    weights: Weights, passage: Passage, features: list[np.ndarray], neurons: list[Neuron]
+def _paint(
+    weights: Weights, passage: Passage, features: list[np.ndarray], neurons: list[Neuron], alone: tuple[int, int] | None
 ) -> list[Painting]:
-    """The most telling units, each over a place of the half that was scored where its feature varies most."""
-    paintings = dict[tuple[int, int], Painting]()
-    half = passage.characters // 2
+    """The most telling units, each where its feature varies most in the second half; or one, from the start."""
+    if alone:
+        start, meaning = passage.warm_up, next((each.meaning for each in neurons if each.gain > 0), "")
+        return [paint(weights, passage.pieces[0], start, start + _PAINTED_ALONE, *alone, meaning)]
+    best = dict[tuple[int, int], Neuron]()
     for each in neurons:
-        if each.gain <= 0 or len(paintings) == _PAINTINGS:
-            break
-        if (each.layer, each.unit) in paintings:
-            continue
-        best, place = (-1.0, 0, 0), 0
-        for number, piece in enumerate(features):
-            values = piece[:, _NAMES.index(each.feature.name)]
-            first, last = max(0, half - place), max(0, len(piece) - _PAINTED)
-            line_starts = first + np.flatnonzero(piece[first : last + 1, _NAMES.index("place in the line")] == 1)
-            for start in line_starts.tolist() or range(first, last + 1, _PAINTED):
-                best = max(best, (float(values[start : start + _PAINTED].std()), -number, -start))
-            place += len(piece)
-        number, start = -best[1], -best[2] + passage.warm_up
-        piece = passage.pieces[number]
-        paintings[each.layer, each.unit] = paint(
-            weights, piece, start, start + _PAINTED, each.layer, each.unit, each.meaning
-        )
-    return list(paintings.values())
+        if each.gain > 0 and len(best) < _PAINTINGS:
+            best.setdefault((each.layer, each.unit), each)
+    paintings = list[Painting]()
+    for (layer, unit), each in best.items():
+        number, start = liveliest(features, FEATURES.index(each.feature), passage.characters // 2, _PAINTED)
+        start += passage.warm_up
+        paintings.append(paint(weights, passage.pieces[number], start, start + _PAINTED, layer, unit, each.meaning))
+    return paintings

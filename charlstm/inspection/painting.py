@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlstm.evaluation.characters import characters
+from charlstm.inspection.features import FEATURES
 from charlstm.inspection.trace import memory, trace
 from charlstm.model.lstm import LSTMInside
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
+_PLACE = [feature.name for feature in FEATURES].index("place in the line")
 _WARM_UP = 512  # characters that are read before those that are painted
 
 
@@ -37,6 +39,21 @@ class Painting:
         """As plain JSON values."""
         text, values = [text for text, _ in self.characters], [value for _, value in self.characters]
         return {"layer": self.layer, "unit": self.unit, "text": text, "values": values}
+
+
+def liveliest(features: list[np.ndarray], column: int, after: int, length: int) -> tuple[int, int]:
+    """Where a feature varies most over `length` characters that begin with a line: the number of a piece, the place.
+
+    `features` `[n, K]` are of the pieces of a text, of which so many characters are passed over.
+    """
+    best, place = (-1.0, 0, 0), 0
+    for number, piece in enumerate(features):
+        first, last = max(0, after - place), max(0, len(piece) - length)
+        starts = first + np.flatnonzero(piece[first : last + 1, _PLACE] == 1)
+        for start in starts.tolist() or range(first, last + 1, length):
+            best = max(best, (float(piece[start : start + length, column].std()), -number, -start))
+        place += len(piece)
+    return -best[1], -best[2]
 
 
 def paint(weights: Weights, ids: np.ndarray, start: int, stop: int, layer: int, unit: int, meaning: str) -> Painting:
