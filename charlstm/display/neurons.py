@@ -25,9 +25,8 @@ def show_neurons(found: "Neurons") -> None:
     for name, reason in found.left_out.items():
         by_reason.setdefault(reason, []).append(name)
     for reason, names in by_reason.items():
-        result(
-            f"left out: {', '.join(names)} ({reason})" if len(by_reason) > 1 or found.neurons else f"no score: {reason}"
-        )
+        of_all = len(by_reason) == 1 and not found.neurons
+        result(f"no score: {reason}" if of_all else f"left out: {', '.join(names)} ({reason})")
     if found.paintings:
         show()
         show_legend(STATE)
