@@ -55,13 +55,14 @@ def by_hand(weights_of):
     return make
 
 
-def test_a_flag_that_is_made_by_hand_is_found(by_hand, text):
+@pytest.mark.parametrize(("up", "way"), [(9.0, "high"), (-9.0, "low")])
+def test_a_flag_that_is_made_by_hand_is_found(by_hand, text, up, way):
     """A unit of a plain RNN that goes up at an opening bracket, down at a closing one, and stays between them."""
-    weights = by_hand("rnn", [lambda c: {"(": 9.0, ")": -9.0}.get(c, 0.0)], recurrent=3.0)
+    weights = by_hand("rnn", [lambda c: {"(": up, ")": -up}.get(c, 0.0)], recurrent=3.0)
     found = find_neurons(weights, InspectOptions(text))
     best = found.neurons[0]
     assert (best.feature.name, best.layer, best.unit) == ("brackets", 1, 2)
-    assert best.score > 0.995 and best.luck < 0.75 and best.meaning == "high inside brackets: (), [] or {}"
+    assert best.score > 0.995 and best.luck < 0.75 and best.meaning == f"{way} inside brackets: (), [] or {{}}"
     assert found.scores[SCORED["brackets"], 0].argmax() == 2 and np.isnan(found.scores[SCORED["quotes"]]).all()
     assert found.left_out["quotes"] == "always the same" and found.left_out["bracket depth"] == "never above 1"
     assert found.characters == len(text) and f"{len(text):,} characters" in found.where
@@ -70,7 +71,7 @@ def test_a_flag_that_is_made_by_hand_is_found(by_hand, text):
     start = text.index("".join(each.text for each in painted.characters))
     assert start > len(text) // 2 and text[start - 1] == "\n"
     depth = [text[: start + n + 1].count("(") - text[: start + n + 1].count(")") for n in range(400)]
-    assert [each.value > 0 for each in painted.characters] == [bool(each) for each in depth]
+    assert [each.value * up > 0 for each in painted.characters] == [bool(each) for each in depth]
 
 
 def test_a_count_that_is_made_by_hand_is_found(by_hand, text):
@@ -94,6 +95,14 @@ def test_one_unit_is_held_against_every_feature_and_painted_from_the_beginning(b
     assert "".join(each.text for each in painted.characters) == text[:2000]
     insides = [inside.hidden[:, 4] for (inside,) in trace(weights, weights.vocabulary.encode(text[:2000]))]
     np.testing.assert_allclose([each.value for each in painted.characters], np.concatenate(insides), atol=1e-6)
+
+
+def test_what_is_learned_in_the_first_half_is_scored_in_the_second(by_hand):
+    """There the unit means the opposite."""
+    weights = by_hand("rnn", [lambda c: {"a": 9.0, "b": -9.0, "e": -9.0, "c": 9.0}.get(c, 0.0)])
+    numbers = np.random.default_rng(0)
+    text = "".join("".join(numbers.choice(list(letters), 2000)) for letters in ("ab", "ec"))
+    assert find_neurons(weights, InspectOptions(text)).scores[SCORED["vowel"], 0, 2] < 0.05
 
 
 def test_what_a_unit_cannot_know_it_follows_by_luck_only(by_hand, text):
