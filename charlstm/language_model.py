@@ -34,7 +34,9 @@ from charlstm.score import Evaluation, Novelty
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
+    from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.gates import Gates
+    from charlstm.inspection.neurons import Neurons
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -313,6 +315,42 @@ class LanguageModel:
         from charlstm.inspection.gates import open_gates
 
         return open_gates(self.weights, options)
+
+    @method_takes(InspectOptions)
+    @_with_jax
+    def neurons(self, options: InspectOptions) -> "Neurons":
+        """Which units follow which features of a text or, without one, of the validation part.
+
+        `neurons` has for each feature the best unit with its held-out `score`, what the best gets by `luck`, and its
+        `meaning`; with `unit="1.37"` that unit with each feature. `scores` are those of all units.
+
+        Raises:
+            ConfigError: an option is out of range, there is no such layer or unit, or no text.
+            CorpusError: the text cannot be found or read, or is too short.
+            RunError: the model's own text has changed since, or its weights are not finite.
+            VocabularyError: the text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.inspection.neurons import find_neurons
+
+        return find_neurons(self.weights, options)
+
+    @method_takes(InspectOptions)
+    @_with_jax
+    def attribution(self, options: InspectOptions) -> "list[Attribution]":
+        """Which characters before it a prediction rests on: that at the end of a text, or those at the places `at`.
+
+        Each has for the `last` characters `gradient_x_input` and `left_out`, what the log-probability of the
+        `target` loses without the character, in nats.
+
+        Raises:
+            ConfigError: an option is out of range, there is no such place, or no text.
+            CorpusError: the text cannot be found or read.
+            RunError: the model's own text has changed since, or its weights are not finite.
+            VocabularyError: the text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.inspection.attribution import attribute
+
+        return attribute(self.weights, options)
 
     @method_takes(CompressOptions)
     @_with_jax

@@ -110,6 +110,6 @@ def _type_in_words(hint: Any) -> str:
         return " or ".join(map(_type_in_words, typing.get_args(hint)))
     names = {
         int: "a whole number", float: "a number", bool: "True or False", str: "a string", Path: "a path",
-        list[str]: "a list of strings",
+        list[str]: "a list of strings", list[int]: "a list of whole numbers",
     }  # fmt: skip
     return names.get(hint, "None")

@@ -1,52 +1,60 @@
 """`charlstm inspect`."""
 
 import importlib
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
+from charlstm.cli.outcome import Output
 from charlstm.display.console import as_flag
 from charlstm.errors import ConfigError
-from charlstm.options import InspectOptions
+from charlstm.options import InspectOptions, MemoryOptions
+from charlstm.schema import options_in
 
 _SHOWN = "What is shown (one of them)"
 _GATES = "The heat map of gates"
 _FILES = "Files"
 
 # What each view goes with. A view is a file of this room that has `show(run, options, output)`.
-_TEXT = {"text", "file", "own_text", "unknown", "encoding"}
+_TEXT = {"run", "text", "file", "own_text", "unknown", "encoding"}
+_PICTURE = {"as_json", "png", "svg"}
 _VIEWS = {
-    "gates": {"run", *_TEXT, "layer", "shown", "units", "gate", "as_json", "png", "svg", "npz"},
+    "card": {"run", "as_json"},
+    "gates": {*_TEXT, "layer", "shown", "units", "gate", *_PICTURE, "npz"},
+    "neurons": {*_TEXT, "layer", "unit", *_PICTURE, "npz"},
+    "attribution": {*_TEXT, "at", "last", *_PICTURE, "npz"},
+    "gradients": {*_TEXT, "layer", "lags", "beside", *_PICTURE, "npz"},
+    "memory": {"minutes", "seed", *_PICTURE},
 }
 
 
-class Output(NamedTuple):
-    """How a view is to come out: on the terminal, as JSON, or as files of these names; what a heat map shows."""
-
-    as_json: bool
-    png: str | None
-    svg: str | None
-    npz: str | None
-    units: int
-    gate: str | None
-
-
-def _flag(text: str, flag: str, panel: str = _SHOWN) -> Any:
-    return typer.Option(flag, help=text, rich_help_panel=panel)
+def _flag(text: str, flag: str) -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=_SHOWN)
 
 
 def _file(text: str, flag: str) -> Any:
     return typer.Option(flag, help=text, rich_help_panel=_FILES, metavar="PATH")
 
 
-@options_of(InspectOptions)
+@options_of(InspectOptions, MemoryOptions)
 def inspect(
     chosen: dict[str, Any],
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=NEWEST)] = None,
     gates: Annotated[
-        bool, _flag("What the gates do over a text, and how long a memory lasts; this is the default.", "--gates")
+        bool, _flag("What the gates do, and how long a memory lasts; the default where a text is given.", "--gates")
+    ] = False,
+    neurons: Annotated[
+        bool,
+        _flag("Which units follow which features of a text, beyond luck, and the best painted over it.", "--neurons"),
+    ] = False,
+    attribution: Annotated[bool, _flag("Which earlier characters a prediction rests on.", "--attribution")] = False,
+    gradients: Annotated[
+        bool, _flag("How gradients flow back: their norms by lag, beside other cells.", "--gradients")
+    ] = False,
+    memory: Annotated[
+        bool, _flag("How far each cell remembers: small networks are trained on the spot. No run.", "--memory")
     ] = False,
     units: Annotated[
         int,
@@ -70,18 +78,22 @@ def inspect(
     png: Annotated[str | None, _file("The picture as PNG. Needs the extra `plots`.", "--png")] = None,
     svg: Annotated[str | None, _file("The picture as SVG. Needs the extra `plots`.", "--svg")] = None,
     npz: Annotated[
-        str | None, _file("The arrays, for NumPy: ids [N], text, layers.0.forget [N, H] and so on.", "--npz")
+        str | None, _file("The arrays, for NumPy; of gates ids [N], text, layers.0.forget [N, H] and so on.", "--npz")
     ] = None,
 ) -> None:
-    """Look inside a model: what happens in it while it reads a text, by default the validation part of its own."""
-    wanted = [name for name, is_given in {"gates": gates}.items() if is_given]
+    """Look inside: the card of a run or, while it reads a text, its gates, neurons and gradients."""
+    flags = {"gates": gates, "neurons": neurons, "attribution": attribution, "gradients": gradients, "memory": memory}
+    wanted = [name for name, is_given in flags.items() if is_given]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in wanted)} contradict each other", "give one of them")
-    view = wanted[0] if wanted else "gates"
+    has_text = chosen["text"] is not None or chosen["file"] is not None
+    view = wanted[0] if wanted else "gates" if has_text else "card"
     _require_fitting(context, view)
     if run == chosen["file"] == "-":
         raise ConfigError("standard input cannot be both the model and a text", "name a file for one of them")
-    options = InspectOptions(**chosen)  # what is out of range is refused before anything is loaded
+    # What is out of range is refused before anything is loaded.
+    kind = MemoryOptions if view == "memory" else InspectOptions
+    options = kind(**{name: chosen[name] for name in options_in(kind)})
     importlib.import_module(f"charlstm.cli.{view}").show(run, options, Output(as_json, png, svg, npz, units, gate))
 
 
@@ -96,4 +108,6 @@ def _require_fitting(context: typer.Context, view: str) -> None:
         source = context.get_parameter_source(name)
         if source and source.name == "COMMANDLINE" and name not in {view, *_VIEWS[view]}:
             given = "a run" if name == "run" else as_flag(name.removeprefix("as_"), None)
+            if view == "card":
+                raise ConfigError(f"{given} is not for the card of a run", "say what else is to be shown")
             raise ConfigError(f"{given} and --{view} do not go together")

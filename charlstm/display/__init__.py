@@ -4,7 +4,7 @@ visible      control characters of foreign text, shown and not obeyed
 streams      stdout and stderr that may be closed, full or gone
 console      errors, notes and results, and how figures are written
 tables       results
-heatmap      a text whose characters are tinted by their surprise
+heatmap      a text whose characters are tinted by their surprise or another number
 rows         JSON lines and CSV for programs
 bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON
@@ -13,5 +13,9 @@ advice       what the curves of a finished run say
 plots        learning curves as pictures
 gates        a heat map of gates below a text, and tables of what they do
 gateplots    the same as a picture
+signed       a text with numbers below 0 and above, tinted or with signs
+neurons      units with a meaning
+attribution  what a prediction rests on
+paintings    both as pictures
 tensorboard  event files
 """

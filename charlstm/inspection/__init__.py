@@ -1,6 +1,11 @@
 """What happens inside of a model while it reads: arrays, which `display` makes pictures and tables of.
 
-passage   the text that is looked at, of any size
-trace     gates and states over a text
-gates     how often gates are closed and open, and how long a memory lasts
+passage      the text that is looked at, of any size
+trace        gates and states over a text
+gates        how often gates are closed and open, and how long a memory lasts
+features     what a reader could keep in mind of a text, at each character
+bins         how well a single value predicts
+neurons      which unit follows which feature
+painting     a text with a number at each character
+attribution  which characters a prediction rests on
 """

@@ -14,6 +14,8 @@ from jax import Array
 from jaxtyping import Integer
 
 from charlstm.config import ModelConfig
+from charlstm.model.cells import Inside
+from charlstm.model.lstm import LSTMInside
 from charlstm.model.network import Insides, States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
@@ -44,6 +46,11 @@ def trace_streams(weights: Weights, ids: np.ndarray, states: States | None = Non
         # The last one counts: a block that is padded is followed by none.
         states = tuple(jax.tree.map(lambda leaf: leaf[-1], inside).state for inside in insides)
         yield _first(insides, len(block))
+
+
+def memory(inside: Inside) -> np.ndarray:
+    """What a layer holds: its cell state or, in a cell without one, its hidden state."""
+    return np.asarray(inside.cell if isinstance(inside, LSTMInside) else inside.hidden)
 
 
 def _first(insides: Insides, count: int) -> Insides:

@@ -8,6 +8,8 @@ from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
 from charlstm.schema import check_options, from_one, option
 
+_NEURONS, _ATTRIBUTION = "Neurons", "Attribution"
+
 
 @dataclass(frozen=True)
 class InspectOptions:
@@ -27,6 +29,17 @@ class InspectOptions:
     shown: int = option(
         120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(100_000)
     )
+    unit: str | None = option(
+        None,
+        "Look at this unit only, named by its layer, from 1, and its number in it, from 0: 1.37.",
+        _NEURONS,
+        unset="the best",
+    )
+    at: int | list[int] | None = option(
+        None, "Explain the prediction after so many characters of the text; may be given several times.", _ATTRIBUTION,
+        unset="all, at its end",
+    )  # fmt: skip
+    last: int = option(200, "Characters before it that are looked at.", _ATTRIBUTION, from_one(2_000))
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

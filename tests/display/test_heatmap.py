@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 def console(terminal: bool = False, width: int = 1000, **options) -> Console:
     for level in LEVELS:
-        for style in level[1:]:
+        for style in (level.tint, level.basic, level.mark):
             style._ansi = None  # Rich keeps the codes of the first console, of whatever colours that is
     file = Terminal() if terminal else io.StringIO()
     return Console(
@@ -75,7 +75,7 @@ def test_what_is_seen_as_one_has_one_tint_by_the_sum_of_its_surprise(text, piece
     whole = [Character(c, 4.5 / len(text)) for c in text] + [Character(".", 0.0)]
     cut = [whole] if pieces == 1 else [[each] for each in whole]
     style = LEVELS[5].tint.render(visible(text), color_system=ColorSystem.EIGHT_BIT)
-    assert LEVELS[5].bits == 4 and written(console(), *cut) == style + "."
+    assert LEVELS[5].least == 4 and written(console(), *cut) == style + "."
 
 
 def test_a_tab_reaches_its_stop_and_a_line_end_is_tinted_too():
@@ -105,7 +105,7 @@ def luminance(color) -> float:
     return sum(weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), channels, strict=True))
 
 
-@pytest.mark.parametrize("level", LEVELS[1:], ids=lambda level: f"{level.bits:g}")
+@pytest.mark.parametrize("level", LEVELS[1:], ids=lambda level: f"{level.least:g}")
 def test_every_tint_can_be_read_on_light_and_on_dark(level):
     for system in (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT):
         both = [luminance(color.downgrade(system)) for color in (level.tint.color, level.tint.bgcolor)]
@@ -116,7 +116,7 @@ def test_every_tint_can_be_read_on_light_and_on_dark(level):
 def test_levels_differ_in_every_system_and_rise():
     for style in ("tint", "basic"):
         assert len({str(getattr(level, style)) for level in LEVELS}) == len(LEVELS)
-    assert [level_of(bits).bits for bits in (0, 0.49, 0.5, 3.9, 4, 1e9)] == [0, 0, 0.5, 3, 4, 8]
+    assert [level_of(bits).least for bits in (0, 0.49, 0.5, 3.9, 4, 1e9)] == [0, 0, 0.5, 3, 4, 8]
 
 
 @pytest.mark.parametrize(
