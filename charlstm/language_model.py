@@ -21,6 +21,7 @@ from charlstm.options import (
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
+    InspectOptions,
     OnProgress,
     ReadOptions,
     SampleOptions,
@@ -33,6 +34,7 @@ from charlstm.score import Evaluation, Novelty
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
+    from charlstm.inspection.gradients import GradientFlow
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -246,6 +248,21 @@ class LanguageModel:
         from charlstm.evaluation.files import score_files
 
         return score_files(self.weights, options)
+
+    @method_takes(InspectOptions)
+    @_with_jax
+    def gradient_flow(self, options: InspectOptions) -> "GradientFlow":
+        """How gradients flow back: their norms by lag, the growth of small changes; beside the cells before training.
+
+        Raises:
+            ConfigError: an option is out of range, or no text is named and there is no validation part.
+            CorpusError: the text cannot be found or read, or has fewer than three characters.
+            RunError: a run beside cannot be loaded, or numbers are not finite; the model's own text has changed since.
+            VocabularyError: the text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.inspection.gradients import gradient_flow
+
+        return gradient_flow(self.weights, options)
 
     @_with_jax
     def novelty(self, text: str, own_text: Path | str | None = None, unknown: Unknown = "error") -> Novelty:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from charlstm.cli import gradients
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
 from charlstm.errors import ConfigError
 from charlstm.options import InspectOptions
@@ -34,6 +35,9 @@ def _file(text: str, flag: str) -> Any:
 def inspect(
     chosen: dict[str, Any],
     run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=NEWEST)] = None,
+    of_gradients: Annotated[
+        bool, _flag("How gradients flow back: their norms by lag, beside other cells.", "--gradients")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     png: Annotated[str | None, _file("The picture as PNG. Needs the extra `plots`.", "--png")] = None,
     svg: Annotated[str | None, _file("The picture as SVG. Needs the extra `plots`.", "--svg")] = None,
@@ -42,7 +46,8 @@ def inspect(
     """Look inside a model: its card, its gates, its neurons, its gradients, its memory."""
     options = InspectOptions(**chosen)  # what is out of range is refused before anything is loaded
     output = Output(as_json, png, svg, npz)
-    wanted = [flag for flag, is_given in {}.items() if is_given]  # "--gates": gates, and so on
+    asked = {"--gradients": of_gradients}
+    wanted = [flag for flag, is_given in asked.items() if is_given]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(wanted)} contradict each other", "give one of them")
     view = wanted[0] if wanted else "card"
@@ -50,4 +55,4 @@ def inspect(
 
 
 # A view is a file of this room: cli/gates.py has `show(run, options, output)`, which loads what it needs.
-_VIEWS: dict[str, Callable[[str | None, InspectOptions, Output], None]] = {}
+_VIEWS: dict[str, Callable[[str | None, InspectOptions, Output], None]] = {"--gradients": gradients.show}

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charlstm.display.visible import visible
 from charlstm.errors import ConfigError
 from charlstm.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
@@ -17,11 +20,7 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
         ConfigError: matplotlib is missing, or cannot draw that type of picture.
         StorageError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = new_figure()
     axes = figure.subplots()
     for number, (name, reports) in enumerate(runs.items()):
         colour, shown = f"C{number}", visible(name).replace("$", r"\$")  # dollars would begin a formula
@@ -43,6 +42,28 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
     supported, kind = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
     if kind not in supported:
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
+    save_figure(figure, path, kind)
+
+
+def new_figure(width: float = 8, height: float = 4.5) -> "Figure":
+    """An empty figure, sizes in inches.
+
+    Raises:
+        ConfigError: matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: "Figure", path: Path, kind: str) -> None:
+    """Save a figure as the `kind` of picture that is named, such as "svg".
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     with atomic_write(path) as file:
         figure.savefig(file, format=kind, dpi=150)
 

@@ -2,4 +2,6 @@
 
 passage   the text that is looked at, of any size
 trace     gates and states over a text
+flow      how gradients flow back, and how small changes grow
+gradients the same beside other runs, and beside the three cells before any training
 """

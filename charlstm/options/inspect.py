@@ -8,6 +8,8 @@ from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import GROUP_TEXT, Unknown
 from charlstm.schema import check_options, from_one, option
 
+GRADIENT_FLOW = "Gradient flow"
+
 
 @dataclass(frozen=True)
 class InspectOptions:
@@ -24,8 +26,19 @@ class InspectOptions:
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
     layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
+    lags: int | None = option(
+        None, "Follow gradients back over this many characters.", GRADIENT_FLOW, from_one(4096), "128"
+    )
+    beside: Path | str | list[str] | None = option(
+        None, "Another run to show beside this one; may be given several times.", GRADIENT_FLOW, unset="none"
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
         if self.text is not None and self.file is not None:
             raise ConfigError(f"{setting('text')} and {setting('file')} contradict each other", "give one of them")
+
+    @property
+    def runs_beside(self) -> list[str]:
+        """The runs of `beside`."""
+        return list(self.beside or []) if isinstance(self.beside, list | None) else [str(self.beside)]
