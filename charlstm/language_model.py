@@ -22,6 +22,7 @@ from charlstm.options import (
     CompressOptions,
     EvaluateOptions,
     InspectOptions,
+    MemoryOptions,
     OnProgress,
     ReadOptions,
     SampleOptions,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
     from charlstm.inspection.gradients import GradientFlow
+    from charlstm.inspection.memory import Trial
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -365,6 +367,32 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.weights import load_weights
 
     return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))
+
+
+@takes(MemoryOptions)
+def memory(options: MemoryOptions) -> "list[Trial]":
+    """How far each cell remembers: small networks of the three cells are trained on texts with a known dependency.
+
+    It takes `minutes` for each of the three, and some half a minute.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    return list(growing_memory(**vars(options)))
+
+
+@takes(MemoryOptions)
+@_with_jax
+def growing_memory(options: MemoryOptions) -> "Iterator[Trial]":
+    """The trials of `memory`, each as soon as it is there.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    from charlstm.inspection.memory import trials
+    from charlstm.runtime.setup import each_within, ready_jax
+
+    return each_within(ready_jax, trials(options))
 
 
 @takes(TrainOptions)

@@ -10,6 +10,7 @@ bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly
 gradients    how they flow back: a table with bars, and a picture
+memory       how far each cell has it: a table, and a picture
 advice       what the curves of a finished run say
 plots        learning curves as pictures
 tensorboard  event files

@@ -33,12 +33,12 @@ def show_gradients(found: "GradientFlow") -> None:
             figures = "".join(f"{_figure(curve.relative[lag - 1]):>7}" for lag in lags)
             decay = f"{curve.decay(1 / math.e) or '-':>5}{curve.decay(0.01) or '-':>6}"
             result(f"{name:<12}{decay}{figures}  {_bars(curve)}", wrap=False)
-    first = found.flows[0]
+    windows, characters = found.flows[0].windows, found.flows[0].characters
     result(
         "\nhidden, cell: norm of the gradient of a character's loss by the state so many characters before it, beside "
-        f"that at lag 1; geometric mean of {count(first.windows, 'window')}. carousel: what the direct path alone "
-        "would leave, the product of the forget gates (GRU: update gates). 1/e, 1/100: the first lag at which so little is "
-        f"left. A step of a bar is a factor of ten. Growth is that of {first.characters:,} of {found.where}; carried: "
+        f"that at lag 1; geometric mean of {count(windows, 'window')}. carousel: what the direct path alone would "
+        "leave, the product of the forget gates (GRU: update gates). 1/e, 1/100: the first lag at which so little is "
+        f"left. A step of a bar is a factor of ten. Growth is that of {characters:,} of {found.where}; carried: "
         "changed less than a hundredfold by 128 characters."
     )
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.errors import ConfigError, setting
-from charlstm.options.shared import GROUP_TEXT, Unknown
-from charlstm.schema import check_options, from_one, option
+from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
+from charlstm.schema import UP_TO_ALL, Bounds, check_options, from_one, option
 
-GRADIENT_FLOW = "Gradient flow"
+GRADIENT_FLOW, MEMORY = "Gradient flow", "Memory"
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,18 @@ class InspectOptions:
     def runs_beside(self) -> list[str]:
         """The runs of `beside`."""
         return list(self.beside or []) if isinstance(self.beside, list | None) else [str(self.beside)]
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How the cells are trained whose memory is measured."""
+
+    _: dataclasses.KW_ONLY
+    minutes: float = option(
+        1.0, "Train each of the three cells for so long.", MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
+    )
+    seed: int = option(0, "Seed of the texts and of the networks.", MEMORY, UP_TO_ALL)
+    on_progress: OnProgress | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
