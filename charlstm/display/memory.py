@@ -31,10 +31,10 @@ def show_memory(trials: "list[Trial]") -> None:
             )
             name = f"{trial.cell.upper()}, {count(trial.units, 'unit')}"
             result(f"  {name:<24}{shares}  {own.reach or 'nothing'}", wrap=False)
-    asked = [answers.count for recall in trials[0].recalls for answers in recall.answers]
+    asked = [answers.examples for recall in trials[0].recalls for answers in recall.answers]
     error = 50 / math.sqrt(max(1, min(asked)))
     result(
-        f"\nThe share of right answers on texts that none was trained on: {min(asked):,} to {max(asked):,} questions "
+        f"\nThe share of right answers on texts that none was trained on: {min(asked):,} to {max(asked):,} examples "
         f"each, standard error at most {error:.1f} points. Remembers: is right in more than half of what chance leaves."
     )
     for trial in trials:

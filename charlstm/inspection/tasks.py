@@ -108,9 +108,9 @@ TASKS = (
 
 
 class Question(NamedTuple):
-    """A place in a text where one of the choices of the task number `task` comes next, decided `distance` before."""
+    """Places in a text where one of the choices of the task number `task` comes next, decided `distance` before."""
 
-    place: int
+    places: list[int]
     distance: int
     task: int
 
@@ -122,8 +122,10 @@ def make_text(numbers: Random, length: int, longest: int = MAX_DISTANCE) -> tupl
         number = written.index(min(written))
         distance = round(MIN_DISTANCE * (longest / MIN_DISTANCE) ** numbers.random())
         example = TASKS[number].make(numbers, distance)
-        questions += [Question(total + place, example.distance, number) for place in example.places]
+        questions.append(Question([total + place for place in example.places], example.distance, number))
         lines.append(example.text)
         written[number] += len(example.text)
         total += len(example.text)
-    return "".join(lines)[:length], [question for question in questions if question.place < length]
+    if questions[-1].places[-1] >= length:
+        questions.pop()
+    return "".join(lines)[:length], questions

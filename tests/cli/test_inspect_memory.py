@@ -14,7 +14,7 @@ from charlstm.inspection.memory import Answers, Recall, Trial
 def small():
     """All of it with tiny networks and texts, for a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"_UNITS": 32, "_TEXT": 3000, "_TEXTS": 4, "_LENGTH": 700, "_WINDOW": 16}.items():
+        for name, value in {"_UNITS": 32, "_TEXT": 3000, "_TEXTS": 4, "_LENGTH": 3000, "_WINDOW": 16}.items():
             patch.setattr(memory, name, value)
         yield patch
 
@@ -33,15 +33,13 @@ def test_three_cells_of_a_size_are_trained_and_asked(small, capfd):
 
 
 def test_the_table_and_the_picture_say_what_they_rest_on(tmp_path, capfd):
-    answers = [Answers(16, 200, 200), Answers(32, 120, 200), Answers(64, 0, 0)]
+    answers = [Answers(16, 600, 600, 200), Answers(32, 360, 600, 200), Answers(64, 0, 0, 0)]
     trial = Trial("gru", 152, 91_106, 60.2, 4000, 4_096_000, [Recall("copy", "the same again", 0.125, answers)])
     show_memory([trial])
     draw_memory([trial], tmp_path / "memory", "svg")
     out = capfd.readouterr().out
-    assert "  GRU, 152 units             100%   60%     -  32\n" in out
-    assert (
-        "by chance 12.5%" in out and "0 to 200 questions" in out and "4,096,000 characters read in 4,000 steps" in out
-    )
+    assert "  GRU, 152 units            100%   60%     -  32\n" in out
+    assert "by chance 12.5%" in out and "0 to 200 examples" in out and "4,096,000 characters read in 4,000 steps" in out
     assert b"</svg>" in (tmp_path / "memory").read_bytes()
 
 

@@ -65,7 +65,7 @@ def test_a_text_has_questions_of_all_tasks_at_all_distances():
     assert len(text) == 60_000
     for number, task in enumerate(TASKS):
         own = [question for question in questions if question.task == number]
-        assert all(text[question.place] in task.choices for question in own)
+        assert all(text[place] in task.choices for question in own for place in question.places)
         assert min(q.distance for q in own) < 16 and MAX_DISTANCE / 2 < max(q.distance for q in own) <= MAX_DISTANCE
         # Even on a log scale: about as many below the geometric mean of 8 and 512 as above.
         near = sum(question.distance <= 64 for question in own) / len(own)

@@ -29,12 +29,17 @@ def test_who_knows_is_right_and_who_guesses_is_right_by_chance(texts):
             # Five standard deviations: a false alarm in 100,000 runs, and the seed is fixed.
             assert abs(of_guess.accuracy - task.chance) < 5 * (task.chance * (1 - task.chance) / of_guess.count) ** 0.5
             asked += of_right.count
-    assert asked == sum(len(questions) for _, questions in texts[0])
+    assert asked == sum(len(question.places) for _, questions in texts[0] for question in questions)
 
 
 def test_who_forgets_after_some_distance_reaches_no_further(texts):
     """A reader who knows each character but those whose answer is more than 64 away."""
-    known = {(q.place, number): q.distance <= 64 for number, (_, qs) in enumerate(texts[0]) for q in qs}
+    known = {
+        (place, number): question.distance <= 64
+        for number, (_, questions) in enumerate(texts[0])
+        for question in questions
+        for place in question.places
+    }
 
     def scores(ids: np.ndarray) -> np.ndarray:
         found = np.eye(len(texts[1]))[ids]
@@ -49,5 +54,5 @@ def test_who_forgets_after_some_distance_reaches_no_further(texts):
     ("right", "reach"), [([9, 9, 9], 64), ([9, 6, 9], 16), ([6, 9, 9], 0), ([10, 7, 3], 32)], ids=str
 )
 def test_the_reach_ends_where_less_than_half_of_what_chance_leaves_is_right(right, reach):
-    answers = [Answers(limit, each, 10) for limit, each in zip((16, 32, 64), right, strict=True)]
+    answers = [Answers(limit, each, 10, 10) for limit, each in zip((16, 32, 64), right, strict=True)]
     assert Recall("copy", "", 0.25, answers).reach == reach
