@@ -1,7 +1,7 @@
 """How far each cell remembers: small networks of the three cells, trained on texts with a known long dependency.
 
-All have about the same number of parameters, read the same texts for the same time, and are trained by the steps and the
-optimizer of `train`. Distances grow while they learn (a curriculum: Bengio et al. 2009), for what is far is learned
+All have about the same number of parameters, read the same texts for the same time, and are trained by the steps and
+the optimizer of `train`. Distances grow while they learn (a curriculum: Bengio et al. 2009), for what is far is learned
 from what is near: in a minute of texts with all distances at once an LSTM learned brackets, but neither copying nor
 agreement. Windows are shorter than most distances. Gradients do not reach beyond them, but the state does: what is
 measured is how far a network carries what it has learned to keep.
