@@ -1,6 +1,7 @@
 """Pictures of runs, drawn with matplotlib's figures alone: no display, no global state."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,8 @@ def save_figure(figure: "Figure", path: Path, kind: str) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    with atomic_write(path) as file:
+    with atomic_write(path) as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a box stands for what the font does not have
         figure.savefig(file, format=kind, dpi=150)
 
 

@@ -34,6 +34,7 @@ from charlstm.training.optimizer import Schedule
 from charlstm.training.plan import resolve
 from charlstm.training.steps import Stepper, initial_state
 
+CELLS: tuple[Cell, ...] = get_args(Cell)
 LIMITS = (16, 32, 64, 128, 256, 512)  # distances up to each of them, from above the one before, are taken together
 _UNITS = 128  # of the LSTM; the others have as many parameters
 _STREAMS, _WINDOW = 16, 64
@@ -111,15 +112,15 @@ class Trial:
 def trials(options: MemoryOptions) -> Iterator[Trial]:
     """Train a network of each cell, and ask it, one after the other."""
     on_progress = options.on_progress or (lambda what, done, total: None)
-    cells, seconds = get_args(Cell), 60 * options.minutes
+    seconds = 60 * options.minutes
     on_progress("making texts", 0, 0)
     numbers = Random(options.seed)
     held_out = [make_text(numbers, _LENGTH) for _ in range(_TEXTS)]
     curriculum = [make_text(numbers, _TEXT, limit)[0] for limit in LIMITS]
     alphabet = sorted(set("".join(curriculum)))
     texts = [_encode(text, alphabet) for text in curriculum]
-    for number, cell in enumerate(cells, 1):
-        what = f"training {cell.upper()}, {number} of {len(cells)}"
+    for number, cell in enumerate(CELLS, 1):
+        what = f"training {cell.upper()}, {number} of {len(CELLS)}"
         model, training = _settings(cell, len(alphabet), options.seed)
         stepper, steps, taken = _train(model, training, texts, seconds, partial(on_progress, what))
         scores = partial(_network_scores, model, jax.device_get(stepper.state.params))

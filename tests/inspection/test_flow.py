@@ -166,9 +166,8 @@ def test_a_gru_keeps_what_its_update_gate_keeps(numbers):
 # --- laws -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_windows_are_measured_each_for_itself(cell, numbers, monkeypatch):
-    model = config(cell, layers=2)
+def test_windows_are_measured_each_for_itself(numbers, monkeypatch):
+    model = config("gru", layers=2)
     params = from_tensors(model, random_tensors(model, numbers), "test")
     windows = numbers.integers(0, SYMBOLS, (40, 5))
     together = measure_flow("it", model, params, windows, 8)
@@ -178,6 +177,14 @@ def test_windows_are_measured_each_for_itself(cell, numbers, monkeypatch):
     for one, other in zip(alone.curves, together.curves, strict=True):
         assert (one.layer, one.part) == (other.layer, other.part)
         assert one.logs == pytest.approx(other.logs, abs=1e-3)
+
+
+def test_a_window_of_three_characters_has_one_lag(numbers):
+    model = config()
+    params = from_tensors(model, random_tensors(model, numbers), "test")
+    found = measure_flow("it", model, params, numbers.integers(0, SYMBOLS, (3, 1)), 128)
+    assert curve(found, "cell").shape == (1, 1) and (found.characters, found.windows) == (1, 1)
+    assert math.isnan(found.growth_error)
 
 
 def test_the_decay_is_the_first_lag_with_so_little_left():
