@@ -21,7 +21,7 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, load, train
+from charlstm.language_model import LanguageModel, load, memory, train
 from charlstm.score import Evaluation, Score
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "VocabularyError",
     "events",
     "load",
+    "memory",
     "train",
 ]

@@ -22,6 +22,7 @@ from charlstm.options import (
     CompressOptions,
     EvaluateOptions,
     InspectOptions,
+    MemoryOptions,
     OnProgress,
     ReadOptions,
     SampleOptions,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.gates import Gates
     from charlstm.inspection.neurons import Neurons
+    from charlstm.inspection.gradients import GradientFlow
+    from charlstm.inspection.memory import Trial
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -251,6 +254,21 @@ class LanguageModel:
 
         return score_files(self.weights, options)
 
+    @method_takes(InspectOptions)
+    @_with_jax
+    def gradient_flow(self, options: InspectOptions) -> "GradientFlow":
+        """How gradients flow back: their norms by lag, the growth of small changes; beside the cells before training.
+
+        Raises:
+            ConfigError: an option is out of range, or no text is named and there is no validation part.
+            CorpusError: the text cannot be found or read, or has fewer than three characters.
+            RunError: a run beside cannot be loaded, or numbers are not finite; the model's own text has changed since.
+            VocabularyError: the text has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.inspection.gradients import gradient_flow
+
+        return gradient_flow(self.weights, options)
+
     @_with_jax
     def novelty(self, text: str, own_text: Path | str | None = None, unknown: Unknown = "error") -> Novelty:
         """How much of `text` is new: what of it stands, character for character, in the training part of its own text.
@@ -406,6 +424,32 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.weights import load_weights
 
     return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))
+
+
+@takes(MemoryOptions)
+def memory(options: MemoryOptions) -> "list[Trial]":
+    """How far each cell remembers: small networks of the three cells are trained on texts with a known dependency.
+
+    It takes `minutes` for each of the three, and some half a minute.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    return list(growing_memory(**vars(options)))
+
+
+@takes(MemoryOptions)
+@_with_jax
+def growing_memory(options: MemoryOptions) -> "Iterator[Trial]":
+    """The trials of `memory`, each as soon as it is there.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    from charlstm.inspection.memory import trials
+    from charlstm.runtime.setup import each_within, ready_jax
+
+    return each_within(ready_jax, trials(options))
 
 
 @takes(TrainOptions)

@@ -21,12 +21,13 @@ TEXT_HELP = (
 )
 
 
-def options_of(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command a flag for each option of `kind`; their values come as the dict `chosen`.
+def options_of(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for each option of `kinds`; their values come as the dict `chosen`.
 
     The command's own parameters stand first where they are arguments, and last where they are options.
     """
-    about = options_in(kind)
+    about = {name: option for kind in kinds for name, option in options_in(kind).items()}
+    fields = [field for kind in kinds for field in dataclasses.fields(kind) if field.name in about]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
@@ -34,7 +35,7 @@ def options_of(kind: type) -> Callable[[Callable[..., None]], Callable[..., None
             command(chosen={name: values.pop(name) for name in about}, **values)
 
         own = [each for each in inspect.signature(command).parameters.values() if each.name != "chosen"]
-        flags = [_parameter(field, about[field.name]) for field in dataclasses.fields(kind) if field.name in about]
+        flags = [_parameter(field, about[field.name]) for field in fields]
         first = [each for each in own if not _is_option(each)]
         parameters = [*first, *flags, *filter(_is_option, own)]
         keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]

@@ -9,6 +9,8 @@ rows         JSON lines and CSV for programs
 bars         progress of what takes its time
 watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly
+gradients    how they flow back: a table with bars, and a picture
+memory       how far each cell has it: a table, and a picture
 advice       what the curves of a finished run say
 plots        learning curves as pictures
 gates        a heat map of gates below a text, and tables of what they do

@@ -9,13 +9,13 @@ sample     `SampleOptions`, and `SamplesOptions` of several texts
 complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
-inspect    `InspectOptions`
+inspect    `InspectOptions`, and `MemoryOptions` of what needs no run
 """
 
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
-from charlstm.options.inspect import InspectOptions
+from charlstm.options.inspect import InspectOptions, MemoryOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
@@ -43,6 +43,7 @@ __all__ = [
     "CompressOptions",
     "EvaluateOptions",
     "InspectOptions",
+    "MemoryOptions",
     "OnProgress",
     "Optimizer",
     "Precision",

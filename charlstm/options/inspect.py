@@ -7,6 +7,9 @@ from pathlib import Path
 from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
 from charlstm.schema import check_options, from_one, option
+from charlstm.schema import UP_TO_ALL, Bounds, check_options, from_one, option
+
+GRADIENT_FLOW, MEMORY = "Gradient flow", "Memory"
 
 _NEURONS, _ATTRIBUTION = "Neurons", "Attribution"
 
@@ -41,6 +44,10 @@ class InspectOptions:
     )  # fmt: skip
     last: int = option(200, "Characters before it that are looked at.", _ATTRIBUTION, from_one(2_000))
     on_progress: OnProgress | None = None
+    lags: int | None = option(
+        None, "Follow gradients back over this many characters.", GRADIENT_FLOW, from_one(4096), "128"
+    beside: Path | str | list[str] | None = option(
+        None, "Another run to show beside this one; may be given several times.", GRADIENT_FLOW, unset="none"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -54,3 +61,23 @@ class InspectOptions:
         if self.own_text is not None and (self.text is not None or self.file is not None):
             other = "text" if self.text is not None else "file"
             raise ConfigError(f"{setting('own_text')} and {setting(other)} contradict each other", "give one of them")
+
+    @property
+    def runs_beside(self) -> list[str]:
+        """The runs of `beside`."""
+        return list(self.beside or []) if isinstance(self.beside, list | None) else [str(self.beside)]
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How the cells are trained whose memory is measured."""
+
+    _: dataclasses.KW_ONLY
+    minutes: float = option(
+        1.0, "Train each of the three cells for so long.", MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
+    )
+    seed: int = option(0, "Seed of the texts and of the networks.", MEMORY, UP_TO_ALL)
+    on_progress: OnProgress | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
