@@ -21,7 +21,7 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, load, train
+from charlstm.language_model import LanguageModel, card, load, train
 from charlstm.score import Evaluation, Score
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "VocabularyError",
+    "card",
     "events",
     "load",
     "train",

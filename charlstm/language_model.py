@@ -33,6 +33,7 @@ from charlstm.score import Evaluation, Novelty
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.files import FileScores
+    from charlstm.runs.card import Card
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -348,6 +349,22 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.weights import load_weights
 
     return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))
+
+
+@_with_jax
+def card(path: Path | str | None = None) -> "Card":
+    """What is known of a run without running it, even of one that has no weights yet; or of a weights file.
+
+    Settings, parameter tensors, vocabulary, reports, the best validation and the sizes of the files. By default it is
+    that of the newest run in runs/.
+
+    Raises:
+        RunError: it is missing, damaged or of another format.
+    """
+    from charlstm.runs.card import read_card
+    from charlstm.runs.folder import newest_run
+
+    return read_card(path if path is not None else newest_run())
 
 
 @takes(TrainOptions)

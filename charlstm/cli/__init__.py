@@ -11,6 +11,7 @@ from charlstm.cli.complete import complete
 from charlstm.cli.compress import compress, decompress
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
+from charlstm.cli.inspect import inspect
 from charlstm.cli.plot import plot
 from charlstm.cli.sample import sample
 from charlstm.cli.signals import ending_imports
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Main commands": (train, sample, complete, evaluate),
-    "More": (compress, decompress, plot, benchmark, corpora),
+    "More": (inspect, compress, decompress, plot, benchmark, corpora),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
