@@ -21,7 +21,7 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, card, load, train
+from charlstm.language_model import LanguageModel, card, compare, load, train
 from charlstm.score import Evaluation, Score
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "TrainingError",
     "VocabularyError",
     "card",
+    "compare",
     "events",
     "load",
     "train",

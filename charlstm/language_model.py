@@ -18,6 +18,7 @@ from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
 from charlstm.options import (
+    CompareOptions,
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
@@ -32,6 +33,7 @@ from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
+    from charlstm.evaluation.comparison import Comparison
     from charlstm.evaluation.files import FileScores
     from charlstm.runs.card import Card
     from charlstm.runs.weights import Weights
@@ -365,6 +367,25 @@ def card(path: Path | str | None = None) -> "Card":
     from charlstm.runs.folder import newest_run
 
     return read_card(path if path is not None else newest_run())
+
+
+@takes(CompareOptions)
+@_with_jax
+def compare(options: CompareOptions) -> "Comparison":
+    """Score runs on the same characters of a common text; how they were trained, and in which settings they differ.
+
+    Each but the first has its `difference` to the first one, in nats per character, with a standard error that is
+    paired by block. Models of other vocabularies and units are compared by the characters of the text.
+
+    Raises:
+        ConfigError: fewer than two runs are named, or no text, and the first run has no validation part.
+        CorpusError: a text cannot be found or read.
+        RunError: a run has no weights, is missing or damaged, or the first run's own text has changed.
+        VocabularyError: a model does not know a character of the text, and it is not to be skipped.
+    """
+    from charlstm.evaluation.comparison import compare as compare_runs
+
+    return compare_runs(options)
 
 
 @takes(TrainOptions)

@@ -31,7 +31,8 @@ UPWARDS = {("events", "runs")}  # the type of what an event carries
 NEEDS_JAX = {"model", "sampling", "training", "benchmark"}
 FILES_THAT_NEED_JAX = {
     "compression/coder.py", "compression/learner.py", "compression/packing.py", "compression/walk.py",
-    "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py", "evaluation/static.py",
+    "evaluation/comparison.py", "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py",
+    "evaluation/static.py",
     "evaluation/surprise.py", "runs/card.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
 }  # fmt: skip
 WITH_TERMINAL = {"cli", "display"}

@@ -7,6 +7,7 @@ import typer
 
 from charlstm import __version__
 from charlstm.cli.benchmark import benchmark
+from charlstm.cli.compare import compare
 from charlstm.cli.complete import complete
 from charlstm.cli.compress import compress, decompress
 from charlstm.cli.corpora import corpora
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Main commands": (train, sample, complete, evaluate),
-    "More": (inspect, compress, decompress, plot, benchmark, corpora),
+    "More": (inspect, compare, compress, decompress, plot, benchmark, corpora),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

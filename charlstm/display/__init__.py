@@ -9,6 +9,7 @@ rows         JSON lines and CSV for programs
 bars         progress of what takes its time
 sparkline    a curve on a line
 card         a run on a page of the terminal
+comparison   runs beside each other
 watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly
 advice       what the curves of a finished run say

@@ -9,9 +9,12 @@ from charlstm.display.visible import visible
 from charlstm.errors import ConfigError
 from charlstm.files import atomic_write
 
+_KEYS = {"characters": "characters", "time": "elapsed_seconds"}  # axis -> where reports have it
+AXES = tuple(_KEYS)
 
-def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
-    """Draw the losses of `runs`, name -> reports, over the characters read; the type of picture is `path`'s ending.
+
+def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, axes: Sequence[str] = AXES[:1]) -> None:
+    """Draw the losses of `runs`, name -> reports, once over each of `axes`; the type of picture is `path`'s ending.
 
     Raises:
         ConfigError: matplotlib is missing, or cannot draw that type of picture.
@@ -21,30 +24,37 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) ->
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, reports) in enumerate(runs.items()):
-        colour, shown = f"C{number}", visible(name).replace("$", r"\$")  # dollars would begin a formula
-        millions = [report["characters"] / 1e6 for report in reports]
-        axes.plot(
-            millions, [_loss_of(report) for report in reports], color=colour, alpha=0.4, label=f"training of {shown}"
-        )
-        validations = [
-            (m, r["validation_loss"]) for m, r in zip(millions, reports, strict=True) if r["validation_loss"]
-        ]
-        if validations:
-            axes.plot(
-                *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"validation of {shown}"
-            )
-    axes.set_xlabel("characters read (millions)")
-    axes.set_ylabel("loss (nats per character)")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(8 if len(axes) == 1 else 6 * len(axes), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=True):
+        for number, (name, reports) in enumerate(runs.items()):
+            shown = visible(name).replace("$", r"\$")  # dollars would begin a formula
+            _draw_losses(panel, axis, reports, f"C{number}", shown)
+        panel.set_xlabel("characters read (millions)" if axis == "characters" else "time (minutes)")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("loss (nats per character)")
+    if any(panel.has_data() for panel in panels):
+        panels[0].legend(frameon=False)
     supported, kind = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
     if kind not in supported:
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
     with atomic_write(path) as file:
         figure.savefig(file, format=kind, dpi=150)
+
+
+def _draw_losses(panel: Any, axis: str, reports: Sequence[dict[str, Any]], colour: str, name: str) -> None:
+    """The losses of a run, where it is known how far it was."""
+    scale = 1e6 if axis == "characters" else 60
+    known = [(report[_KEYS[axis]] / scale, report) for report in reports if report[_KEYS[axis]] is not None]
+    panel.plot(
+        [x for x, _ in known], [_loss_of(report) for _, report in known], color=colour, alpha=0.4,
+        label=f"training of {name}",
+    )  # fmt: skip
+    validations = [(x, report["validation_loss"]) for x, report in known if report["validation_loss"]]
+    if validations:
+        panel.plot(
+            *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"validation of {name}"
+        )
 
 
 def _loss_of(report: dict[str, Any]) -> float:

@@ -10,17 +10,12 @@ def sparkline(values: list[float], width: int, scale: tuple[float, float] | None
     """
     if not values:
         return ""
-    means = binned(values, width)
+    bins = min(width, len(values))
+    parts = (values[k * len(values) // bins : (k + 1) * len(values) // bins] for k in range(bins))
+    means = [sum(part) / len(part) for part in parts]
     low, high = scale or usual_range(means)
     shares = (max(0.0, min(1.0, (mean - low) / ((high - low) or 1.0))) for mean in means)
     return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in shares)
-
-
-def binned(values: list[float], width: int) -> list[float]:
-    """At most `width` means of neighbours."""
-    bins = min(width, len(values))
-    parts = (values[k * len(values) // bins : (k + 1) * len(values) // bins] for k in range(bins))
-    return [sum(part) / len(part) for part in parts]
 
 
 def usual_range(values: list[float]) -> tuple[float, float]:

@@ -9,8 +9,10 @@ sample     `SampleOptions`, and `SamplesOptions` of several texts
 complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
+compare    `CompareOptions`
 """
 
+from charlstm.options.compare import CompareOptions
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
@@ -35,6 +37,7 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "CompareOptions",
     "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
