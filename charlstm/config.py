@@ -4,13 +4,13 @@ import dataclasses
 import re
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from charlstm.errors import ConfigError, RunError, setting
-from charlstm.options import Optimizer, Precision, TrainOptions, Unit, is_schedule
+from charlstm.options import Cell, Optimizer, Precision, TrainOptions, Unit, is_schedule
 from charlstm.schema import COUNT, UP_TO_ALL, Bounds, fits, options_in
 
-Cell = Literal["lstm"]
+GATES: dict[Cell, int] = {"lstm": 4, "gru": 3, "rnn": 1}  # blocks of columns in a kernel: gates and candidate
 T = TypeVar("T")
 
 _TEXT = Bounds(2, 2**62, "2 or above")
@@ -60,6 +60,11 @@ class ModelConfig:
     def for_inference(self) -> "ModelConfig":
         """The same without what only training uses: programs are compiled once for all dropout rates."""
         return dataclasses.replace(self, dropout=0.0, weight_drop=0.0)
+
+    @property
+    def gates(self) -> int:
+        """Blocks of columns in the kernels of a layer."""
+        return GATES[self.cell]
 
     @property
     def rows(self) -> int:

@@ -19,7 +19,8 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 # Every call of these modules is checked against the shapes in its signature.
 _CHECKED = (
-    *("model.lstm", "model.network", "model.loss", "model.dropout", "training.muon"),
+    *("model.lstm", "model.gru", "model.rnn", "model.scan", "model.products", "model.network"),
+    *("model.loss", "model.dropout", "training.muon"),
     *("sampling.filters", "sampling.generation"),
 )
 install_import_hook([f"charlstm.{name}" for name in _CHECKED], "beartype.beartype")

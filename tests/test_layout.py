@@ -21,14 +21,14 @@ FLOORS = [
     {"model"},
     {"runs"},
     {"evaluation", "sampling"},
-    {"compression", "training"},
+    {"compression", "inspection", "training"},
     {"benchmark", "language_model"},
     {"display"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 UPWARDS = {("events", "runs")}  # the type of what an event carries
-NEEDS_JAX = {"model", "sampling", "training", "benchmark"}
+NEEDS_JAX = {"inspection", "model", "sampling", "training", "benchmark"}
 FILES_THAT_NEED_JAX = {
     "compression/coder.py", "compression/learner.py", "compression/packing.py", "compression/walk.py",
     "evaluation/comparison.py", "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py",

@@ -1,22 +1,54 @@
 """`charlstm inspect`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from charlstm.cli.options import NEWEST, RUN_HELP
+from charlstm.cli import card
+from charlstm.cli.options import NEWEST, RUN_HELP, options_of
+from charlstm.errors import ConfigError
+from charlstm.options import InspectOptions
+
+_SHOWN = "What is shown (one of them)"
+_FILES = "Files"
 
 
+class Output(NamedTuple):
+    """How a view is to come out: on the terminal, as JSON, or as files of these names."""
+
+    as_json: bool
+    png: str | None
+    svg: str | None
+    npz: str | None
+
+
+def _flag(text: str, flag: str) -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=_SHOWN)
+
+
+def _file(text: str, flag: str) -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=_FILES, metavar="PATH")
+
+
+@options_of(InspectOptions)
 def inspect(
+    chosen: dict[str, Any],
     run: Annotated[str | None, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=NEWEST)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    png: Annotated[str | None, _file("The picture as PNG. Needs the extra `plots`.", "--png")] = None,
+    svg: Annotated[str | None, _file("The picture as SVG. Needs the extra `plots`.", "--svg")] = None,
+    npz: Annotated[str | None, _file("The arrays, for NumPy.", "--npz")] = None,
 ) -> None:
-    """Show the card of a run: architecture, vocabulary, settings, history, files."""
-    from charlstm.display import card, console
-    from charlstm.language_model import card as read_card
+    """Look inside a model: its card, its gates, its neurons, its gradients, its memory."""
+    options = InspectOptions(**chosen)  # what is out of range is refused before anything is loaded
+    output = Output(as_json, png, svg, npz)
+    wanted = [flag for flag, is_given in {}.items() if is_given]  # "--gates": gates, and so on
+    if len(wanted) > 1:
+        raise ConfigError(f"{' and '.join(wanted)} contradict each other", "give one of them")
+    view = wanted[0] if wanted else "card"
+    _VIEWS[view](run, options, output)
 
-    found = read_card(run)
-    if as_json:
-        console.write_json(found.to_dict())
-    else:
-        card.show_card(found)
+
+# A view is a file of this room: cli/gates.py has `show(run, options, output)`, which loads what it needs.
+_VIEWS: dict[str, Callable[[str | None, InspectOptions, Output], None]] = {"card": card.show}

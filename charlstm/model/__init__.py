@@ -1,6 +1,10 @@
 """The network. In reading order:
 
-lstm         the recurrence: the textbook's step and scan, and the fast scan with its own gradient
+lstm         the equations of the cell, as in the textbook and with their gradient
+rnn, gru     two others, to compare it with
+scan         all time steps of a cell: as JAX differentiates them, and fast, with the cell's own gradient
+products     kernels times inputs, and the order of axes in which they are fast
+cells        the cells by their names
 network      embedding, layers and head, as Flax NNX modules
 loss         cross-entropy
 parameters   fresh ones, those of a grown vocabulary, and each of them by its name

@@ -1,7 +1,7 @@
 """The model: embedding -> recurrent layers -> logits, as Flax NNX modules whose state is an argument and a result.
 
 T: time steps.  B: streams.  V: vocabulary.  R: rows of embedding and head; V if no symbol is rare.
-E: embedding size.  D: input size of a layer.  H: hidden size.  G: 4H.
+E: embedding size.  D: input size of a layer.  H: hidden size.  G: gates side by side.
 """
 
 import math
@@ -16,26 +16,53 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
-from charlstm.model.lstm import LSTMState, lstm_scan, lstm_step, matmul, project, step_matmul
+from charlstm.model.cells import CELLS, Inside, State
+from charlstm.model.products import matmul, project, step_matmul
+from charlstm.model.scan import from_hidden
+from charlstm.options import Cell as CellName
 
-States = tuple[LSTMState, ...]
+States = tuple[State, ...]
+Insides = tuple[Inside, ...]
 
 
-class LSTMLayer(nnx.Module):
-    """One LSTM layer: the kernels of its four gates side by side, in the order i, f, g, o."""
+class Layer(nnx.Module):
+    """One recurrent layer: the kernels of its gates side by side, in the order that its cell gives them."""
 
-    def __init__(self, input_size: int, hidden_size: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, cell: CellName, input_size: int, hidden_size: int, rngs: nnx.Rngs) -> None:
+        self.cell = cell
+        kind = CELLS[cell]
+        columns = kind.cell.gates * hidden_size
+
         def normal(rows: int) -> Array:
-            return jax.random.normal(rngs.params(), (rows, 4 * hidden_size)) * hidden_size**-0.5
+            return jax.random.normal(rngs.params(), (rows, columns)) * hidden_size**-0.5
 
         self.input_kernel = nnx.Param(normal(input_size))
         self.recurrent_kernel = nnx.Param(normal(hidden_size))
-        # Forget bias 1: a new belt keeps what lies on it (Jozefowicz, Zaremba & Sutskever 2015).
-        self.bias = nnx.Param(jnp.zeros(4 * hidden_size).at[hidden_size : 2 * hidden_size].set(1.0))
+        bias = jnp.zeros(columns)
+        if kind.keeps is not None:
+            bias = bias.at[kind.keeps * hidden_size : (kind.keeps + 1) * hidden_size].set(1.0)
+        self.bias = nnx.Param(bias)
+        if kind.has_recurrent_bias:
+            self.recurrent_bias = nnx.Param(jnp.zeros(columns))
+
+    def scan(
+        self, gate_inputs: Float[Array, "T B G"], state: State, precision: DTypeLike
+    ) -> tuple[Float[Array, "T B H"], State]:
+        """Outputs of all time steps, and the state after the last one."""
+        return CELLS[self.cell].scan(gate_inputs, self.recurrent_kernel[...], state, precision, self._recurrent_bias)
+
+    def step(self, gate_inputs: Float[Array, "B G"], state: State) -> Inside:
+        """All that happens in one time step, as in the textbook."""
+        product = from_hidden(state.hidden, self.recurrent_kernel[...], self._recurrent_bias)
+        return CELLS[self.cell].cell.step(gate_inputs, product, state)
+
+    @property
+    def _recurrent_bias(self) -> Float[Array, " G"] | None:
+        return self.recurrent_bias[...] if CELLS[self.cell].has_recurrent_bias else None
 
 
-class CharLSTM(nnx.Module):
-    """A stack of LSTM layers that predicts the next character.
+class CharRNN(nnx.Module):
+    """A stack of recurrent layers that predicts the next character.
 
     The head reads the sum of all layers' outputs (Melis, Kocisky & Blunsom 2020), so that the first layer learns at
     once, whatever the depth.
@@ -45,7 +72,7 @@ class CharLSTM(nnx.Module):
         R, E, H = config.rows, config.embedding_size, config.hidden_size
         self.rare = config.rare
         self.embedding = nnx.Param(jax.random.normal(rngs.params(), (R, E)))
-        self.layers = nnx.List(LSTMLayer(E if layer == 0 else H, H, rngs) for layer in range(config.layers))
+        self.layers = nnx.List(Layer(config.cell, E if layer == 0 else H, H, rngs) for layer in range(config.layers))
         self.head_kernel = nnx.Param(jnp.zeros((H, R)))  # zero: the first prediction is uniform, its loss ln R
         self.head_bias = nnx.Param(jnp.zeros(R))
 
@@ -69,7 +96,7 @@ class CharLSTM(nnx.Module):
                 gate_inputs = self._first_gate_inputs(ids, precision)
             else:
                 gate_inputs = project(inputs, layer.input_kernel[...], precision) + layer.bias[...][None, None]
-            inputs, state = lstm_scan(gate_inputs, layer.recurrent_kernel[...], states[index], precision)
+            inputs, state = layer.scan(gate_inputs, states[index], precision)
             new_states.append(state)
             if masks is not None:
                 inputs = inputs * masks[index][None]
@@ -89,7 +116,14 @@ class CharLSTM(nnx.Module):
         The logits are of all symbols. Products are in the precision of the kernels. Where `gate_table` would be too
         large it is None.
         """
-        new_states = []
+        logits, insides = self.step_inside(ids, states, gate_table)
+        return logits, tuple(inside.state for inside in insides)
+
+    def step_inside(
+        self, ids: Integer[Array, " B"], states: States, gate_table: Float[Array, "R G"] | None
+    ) -> tuple[Float[Array, "B V"], Insides]:
+        """The same with all that happens inside, one a layer; compiled programs drop what nobody asks for."""
+        insides: list[Inside] = []
         embedding = self.embedding[...]
         ids = jnp.minimum(ids, len(embedding) - 1)
         inputs, total = embedding[ids], jnp.zeros_like(states[0].hidden)
@@ -98,14 +132,14 @@ class CharLSTM(nnx.Module):
                 gate_inputs = gate_table[ids]
             else:
                 gate_inputs = step_matmul(inputs, layer.input_kernel[...]) + layer.bias[...][None]
-            new_states.append(lstm_step(gate_inputs, layer.recurrent_kernel[...], states[index]))
-            inputs = new_states[-1].hidden
+            insides.append(layer.step(gate_inputs, states[index]))
+            inputs = insides[-1].hidden
             total = total + inputs
         logits = step_matmul(total, self.head_kernel[...]) + self.head_bias[...][None]
         if self.rare:  # each of them is as likely as any other
             each = jnp.repeat(logits[:, -1:] - math.log(self.rare), self.rare, axis=1)
             logits = jnp.concatenate([logits[:, :-1], each], axis=1)
-        return logits, tuple(new_states)
+        return logits, tuple(insides)
 
     def _first_gate_inputs(self, ids: Integer[Array, "T B"], precision: DTypeLike) -> Float[Array, "T B G"]:
         """`embedding[ids] @ input_kernel + bias`, in the cheaper of two orders.
@@ -144,4 +178,4 @@ look_up.defvjp(lambda table, ids, precision: (table[ids], (ids, table.shape[0]))
 
 def zero_states(config: ModelConfig, batch_size: int) -> States:
     """The states before the first character, one a layer."""
-    return tuple(LSTMState.zeros(batch_size, config.hidden_size) for _ in range(config.layers))
+    return tuple(CELLS[config.cell].zeros(batch_size, config.hidden_size) for _ in range(config.layers))

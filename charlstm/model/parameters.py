@@ -14,19 +14,19 @@ from jax import Array
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.network import CharLSTM
+from charlstm.model.network import CharRNN
 
 
-def abstract_model(config: ModelConfig) -> tuple[nnx.GraphDef[CharLSTM], nnx.State]:
+def abstract_model(config: ModelConfig) -> tuple[nnx.GraphDef[CharRNN], nnx.State]:
     """What the model is without its numbers: the definition for `nnx.merge`, and the parameters' shapes."""
-    abstract = nnx.eval_shape(lambda: CharLSTM(config, nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: CharRNN(config, nnx.Rngs(0)))
     return nnx.split(abstract, nnx.Param)
 
 
 @partial(jax.jit, static_argnums=0)
 def initial_parameters(config: ModelConfig, seed: int | Array) -> nnx.State:
     """Fresh parameters; jitted because eager initialisers would compile dozens of tiny programs."""
-    return nnx.state(CharLSTM(config, nnx.Rngs(jax.random.key(seed))), nnx.Param)
+    return nnx.state(CharRNN(config, nnx.Rngs(jax.random.key(seed))), nnx.Param)
 
 
 def count_parameters(config: ModelConfig) -> int:
@@ -94,7 +94,7 @@ def recurrent_kernel(layer: int) -> str:
 
 
 def is_gate_kernel(name: str) -> bool:
-    """Whether a tensor's name is that of a kernel of the four gates."""
+    """Whether a tensor's name is that of a kernel of the gates."""
     return name.endswith((".input_kernel", ".recurrent_kernel"))
 
 

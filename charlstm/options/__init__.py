@@ -10,18 +10,21 @@ complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
 compare    `CompareOptions`
+inspect    `InspectOptions`
 """
 
 from charlstm.options.compare import CompareOptions
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
+from charlstm.options.inspect import InspectOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
     BUNDLED,
     DEFAULT_MINUTES,
     DOCUMENTS,
+    Cell,
     OnProgress,
     Optimizer,
     Precision,
@@ -37,10 +40,12 @@ __all__ = [
     "DEFAULT_MINUTES",
     "DOCUMENTS",
     "RESUMED_WITH",
+    "Cell",
     "CompareOptions",
     "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
+    "InspectOptions",
     "OnProgress",
     "Optimizer",
     "Precision",

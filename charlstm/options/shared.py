@@ -7,6 +7,7 @@ from typing import Literal
 # How texts are cut into documents, and what then stands between these; any other name is taken for a separator.
 DOCUMENTS = {"whole": "", "files": "", "lines": "\n", "blank-lines": "\n\n"}
 
+Cell = Literal["lstm", "gru", "rnn"]
 Unit = Literal["character", "byte"]
 Unknown = Literal["error", "skip"]
 Precision = Literal["float32", "bfloat16"]

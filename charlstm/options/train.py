@@ -17,6 +17,7 @@ from charlstm.options.shared import (
     DEFAULT_MINUTES,
     DOCUMENTS,
     GROUP_TEXT,
+    Cell,
     Optimizer,
     PrecisionOption,
     Texts,
@@ -72,6 +73,12 @@ class TrainOptions:
     )
     validation: float = option(
         0.1, "Fraction of the text, from its end, that is held out for validation.", GROUP_TEXT, BELOW_ONE
+    )
+    cell: Cell | None = option(
+        None,
+        "Recurrent cell: lstm, gru (gated recurrent unit) or rnn (no gates).",
+        _MODEL,
+        unset="lstm",
     )
     layers: int | None = option(None, "Number of recurrent layers.", _MODEL, from_one(64), "1")
     hidden_size: int | None = option(None, "Hidden units of each layer.", _MODEL, from_one(65_536), _SIZED)

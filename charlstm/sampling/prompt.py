@@ -64,8 +64,8 @@ _FORMAT = "charlstm-prompt-state-1"
 
 def _tensors(state: PromptState) -> dict[str, Array | np.ndarray]:
     tensors: dict[str, Array | np.ndarray] = {"logits": state.logits, "recent": state.recent}
-    for layer, (hidden, cell) in enumerate(state.states):
-        tensors |= {f"layers.{layer}.hidden": hidden, f"layers.{layer}.cell": cell}
+    for layer, each in enumerate(state.states):
+        tensors |= {f"layers.{layer}.{name}": part for name, part in each._asdict().items()}
     return tensors
 
 
@@ -81,7 +81,7 @@ def load_state(path: Path | str, weights: Weights) -> PromptState:
         raise RunError(f"{path} is no prompt state", "`charlstm sample --save-state` writes one")
     require_own(header.get("fingerprint", ""), weights, str(path))
     states = tuple(
-        type(each)(jnp.asarray(tensors[f"layers.{layer}.hidden"]), jnp.asarray(tensors[f"layers.{layer}.cell"]))
+        type(each)(*(jnp.asarray(tensors[f"layers.{layer}.{name}"]) for name in each._fields))
         for layer, each in enumerate(zero_states(weights.model, 1))
     )
     return PromptState(states, jnp.asarray(tensors["logits"]), tensors["recent"], header["fingerprint"])
@@ -147,7 +147,7 @@ def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray, after: A
 
 
 def _fits(model: ModelConfig, parts: int) -> bool:
-    return parts * _WINDOW * max(model.rows, 4 * model.hidden_size) <= MAX_LOGITS * 2
+    return parts * _WINDOW * max(model.rows, model.gates * model.hidden_size) <= MAX_LOGITS * 2
 
 
 def _read_in_parts(model: ModelConfig, params: nnx.State, ids: np.ndarray, first: States) -> States | None:
@@ -228,7 +228,7 @@ _MAX_TABLE = 2**26  # numbers of the gate table: 256 MiB
 
 
 def _table_maker(model: ModelConfig):
-    has_table = model.rows * 4 * model.hidden_size <= _MAX_TABLE
+    has_table = model.rows * model.gates * model.hidden_size <= _MAX_TABLE
     return lambda network: network.gate_table() if has_table else None
 
 

@@ -60,8 +60,8 @@ def step_memory(model: ModelConfig, training: TrainingConfig) -> int:
 
 def _parameters(model: ModelConfig) -> tuple[int, int]:
     """How many numbers are in the kernels of the gates, and how many elsewhere."""
-    R, E, H = model.rows, model.embedding_size, model.hidden_size
-    return 4 * H * (E + H + (model.layers - 1) * 2 * H), R * E + H * R + R + model.layers * 4 * H
+    R, E, H, G = model.rows, model.embedding_size, model.hidden_size, model.gates * model.hidden_size
+    return G * (E + H + (model.layers - 1) * 2 * H), R * E + H * R + R + model.layers * G
 
 
 def _window_memory(model: ModelConfig, training: TrainingConfig) -> float:

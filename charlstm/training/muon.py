@@ -5,10 +5,10 @@ few strong directions and many weak ones; a step along U V^T instead of U S V^T 
 million characters of Shakespeare 512 units score 1.415 nats, with AdamW 1.548 (tests/benchmarks/RESULTS.md).
 
 Optax has a Muon, too (`optax.contrib.muon`), and a first step is the same; what it cannot do is what saves time here:
-spread the matrices over the devices, sum products of bfloat16 in float32, and multiply the four gates one by one, as
+spread the matrices over the devices, sum products of bfloat16 in float32, and multiply the gates one by one, as
 XLA's CPU compiler wants it.
 
-The four gates of a layer are four matrices. Their orthogonalisations cost as much as training on two or three
+Each gate of a layer is a matrix of its own. Their orthogonalisations cost as much as training on two or three
 characters for each unit, and are spread over the devices, like everything else.
 
 M: matrices.  R, C: rows and columns.  H: hidden size.
@@ -26,7 +26,6 @@ from jaxtyping import Float
 
 from charlstm.runtime.mesh import STREAMS
 
-_GATES = 4
 # Rounds x <- a x + b x^3 + c x^5 on the singular values. Each has the (a, b, c) that leave the least largest distance
 # from 1, on the range to which the rounds before it bring [0.01, 1] (after Amsel et al. 2025, "The Polar Express";
 # tests/benchmarks/muon_rounds.py finds them). What is left is [0.73, 1.27]. Jordan's five equal rounds learn no better
@@ -43,8 +42,10 @@ class MuonState(NamedTuple):
     momentum: optax.Updates
 
 
-def scale_by_muon(momentum: float = 0.95, precision: DTypeLike = jnp.float32) -> optax.GradientTransformation:
-    """Muon with Nesterov momentum for kernels `[D, 4H]` of four gates; products are rounded to `precision`.
+def scale_by_muon(
+    momentum: float = 0.95, precision: DTypeLike = jnp.float32, gates: int = 4
+) -> optax.GradientTransformation:
+    """Muon with Nesterov momentum for kernels `[D, G H]` of so many gates; products are rounded to `precision`.
 
     `update` is called inside a function that is sharded over streams.
     """
@@ -59,22 +60,22 @@ def scale_by_muon(momentum: float = 0.95, precision: DTypeLike = jnp.float32) ->
         mean = jax.tree.map(blend, state.momentum, gradients)
         ahead = jax.tree.map(blend, mean, gradients)
         leaves, tree = jax.tree.flatten(ahead)
-        return jax.tree.unflatten(tree, _orthogonal_gates(leaves, precision)), MuonState(mean)
+        return jax.tree.unflatten(tree, _orthogonal_gates(leaves, gates, precision)), MuonState(mean)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _orthogonal_gates(kernels: list[Array], precision: DTypeLike) -> list[Array]:
-    """Every gate of every kernel `[D, 4H]` made orthogonal, and as long as an update should be."""
+def _orthogonal_gates(kernels: list[Array], count: int, precision: DTypeLike) -> list[Array]:
+    """Every one of the `count` gates of every kernel `[D, G H]` made orthogonal, and as long as an update should be."""
     same_shape = defaultdict(list)
     for place, kernel in enumerate(kernels):
         same_shape[kernel.shape].append(place)
     result = list(kernels)
     for (rows, columns), places in same_shape.items():
-        gates = jnp.concatenate([jnp.stack(jnp.split(kernels[place], _GATES, axis=1)) for place in places])
-        gates = _spread_out(gates, precision) * (_LENGTH * max(1.0, columns / _GATES / rows) ** 0.5)
-        for place, four in zip(places, jnp.split(gates, len(places)), strict=True):
-            result[place] = jnp.concatenate(list(four), axis=1)
+        gates = jnp.concatenate([jnp.stack(jnp.split(kernels[place], count, axis=1)) for place in places])
+        gates = _spread_out(gates, precision) * (_LENGTH * max(1.0, columns / count / rows) ** 0.5)
+        for place, each in zip(places, jnp.split(gates, len(places)), strict=True):
+            result[place] = jnp.concatenate(list(each), axis=1)
     return result
 
 

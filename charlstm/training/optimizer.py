@@ -72,15 +72,17 @@ class Schedule:
         return replace(self, peak=self.peak * left, total=0) if left else Schedule(peak, self.warmup, start=step)
 
 
-def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+def make_optimizer(config: TrainingConfig, gates: int = 4) -> optax.GradientTransformation:
     """The chain for a rate of 1: clip of the gradient's global norm, Muon or AdamW, decoupled weight decay.
+
+    `gates` is how many a layer has.
 
     The caller scales the updates by the learning rate of the step. Muon is for the kernels of the gates; embedding,
     head and biases are always AdamW's (Loshchilov & Hutter 2019). Weight decay leaves biases alone.
     """
     rules: dict[Hashable, optax.GradientTransformation] = {
         "adamw": optax.scale_by_adam(_BETA1, _BETA2, _EPSILON),
-        "muon": scale_by_muon(_MOMENTUM, jnp.dtype(config.precision)),
+        "muon": scale_by_muon(_MOMENTUM, jnp.dtype(config.precision), gates),
     }
 
     def rule_of(name: str, leaf: jax.Array) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from charlstm.config import ModelConfig, TrainingConfig, rows
+from charlstm.config import GATES, ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
-from charlstm.options import DEFAULT_MINUTES, Precision, TrainOptions, parse_schedule
+from charlstm.options import DEFAULT_MINUTES, Cell, Precision, TrainOptions, parse_schedule
 from charlstm.runtime.memory import MAX_LOGITS, available_memory
 from charlstm.runtime.mesh import MIN_STREAMS
 from charlstm.schema import COUNT
@@ -39,7 +39,7 @@ _SHAPES = (
 )
 _MIN_SPEED = 0.55  # of that of the largest step
 _MIN_EPOCHS = 15.0
-_MUON_OPERATIONS = 64  # times hidden_size^3, each step
+_MUON_OPERATIONS = 16  # times gates hidden_size^3, each step
 _WARMUP = 30
 _MIN_STEPS = 3000  # that a text should last for
 MAX_EPOCHS = 20.0  # after that it overfits
@@ -157,15 +157,17 @@ def _choose(
     seconds = 60 * (options.minutes or DEFAULT_MINUTES)
     operations = machine.speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
     outputs = rows(vocabulary_size, rare)
+    cell = options.cell or (based_on.cell if based_on else "lstm")
+    gates = GATES[cell]
     hidden_size = options.hidden_size or (
-        based_on.hidden_size if based_on else _choose_hidden_size(operations, characters, outputs, most_units)
+        based_on.hidden_size if based_on else _choose_hidden_size(operations, characters, outputs, gates, most_units)
     )
     layers = options.layers or (based_on.layers if based_on else 1)
-    weights = weights_used(layers, hidden_size, outputs)
+    weights = weights_used(layers, hidden_size, outputs, gates)
+    of_muon = _MUON_OPERATIONS * gates * hidden_size**3 if options.optimizer == "muon" else 0
 
     def operations_each(shape: BatchShape) -> float:  # character
-        muon = _MUON_OPERATIONS * hidden_size**3 / (shape.streams * shape.window) if options.optimizer == "muon" else 0
-        return 6 * weights / shape.efficiency + muon
+        return 6 * weights / shape.efficiency + of_muon / (shape.streams * shape.window)
 
     def readable(shape: BatchShape) -> float:
         return operations / operations_each(shape)
@@ -188,7 +190,7 @@ def _choose(
     else:
         epochs = steps * batch_size * window / (characters - 1)
     speed = machine.speed / operations_each(shape)
-    model = replace(_choose_model(options, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
+    model = replace(_choose_model(options, cell, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
     if options.hidden_size is None and not based_on:
         often = f"{epochs:.2g}" if epochs < 100 else f"{epochs:.0f}"
         notes.append(
@@ -203,25 +205,26 @@ def _choose(
     )
 
 
-def weights_used(layers: int, hidden_size: int, outputs: int) -> int:
+def weights_used(layers: int, hidden_size: int, outputs: int, gates: int = 4) -> int:
     """Weights that each character is multiplied by, two operations forward and four back; without what is looked up."""
-    return 4 * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
+    return gates * (2 * layers - 1) * hidden_size**2 + hidden_size * outputs
 
 
-def _choose_hidden_size(operations: float, characters: int, outputs: int, most: int) -> int:
+def _choose_hidden_size(operations: float, characters: int, outputs: int, gates: int, most: int) -> int:
     """The most units of one layer, up to `most`, for which there is time enough and text enough."""
 
     def is_worth(units: int) -> bool:
-        gates = 4 * units**2
-        readable = operations / (6 * weights_used(1, units, outputs))
-        is_learned = readable >= _MIN_READ_PER_WEIGHT * gates
-        return units <= most and is_learned and _MAX_WEIGHTS_PER_CHARACTER * characters >= gates
+        recurrent = gates * units**2
+        readable = operations / (6 * weights_used(1, units, outputs, gates))
+        is_learned = readable >= _MIN_READ_PER_WEIGHT * recurrent
+        return units <= most and is_learned and _MAX_WEIGHTS_PER_CHARACTER * characters >= recurrent
 
     return max(filter(is_worth, _SIZES), default=_SIZES[0])
 
 
 def _choose_model(
     options: TrainOptions,
+    cell: Cell,
     vocabulary_size: int,
     layers: int,
     hidden_size: int,
@@ -238,6 +241,7 @@ def _choose_model(
     if options.weight_drop is not None:
         weight_drop = options.weight_drop
     model = ModelConfig(
+        cell=cell,
         vocabulary_size=vocabulary_size,
         layers=layers,
         hidden_size=hidden_size,
@@ -245,7 +249,7 @@ def _choose_model(
         dropout=dropout,
         weight_drop=weight_drop,
     )
-    for name in ("layers", "hidden_size", "embedding_size") if based_on else ():
+    for name in ("cell", "layers", "hidden_size", "embedding_size") if based_on else ():
         asked, given = getattr(model, name), getattr(based_on, name)
         if asked != given:
             raise ConfigError(

@@ -59,7 +59,7 @@ class TrainState(NamedTuple):
 def initial_state(model: ModelConfig, config: TrainingConfig, params: nnx.State | None = None) -> TrainState:
     """The state before the first step, with fresh parameters if none are given."""
     params = initial_parameters(model, config.seed) if params is None else params
-    optimizer = jax.jit(make_optimizer(config).init)(params)
+    optimizer = jax.jit(make_optimizer(config, model.gates).init)(params)
     return TrainState(params, optimizer, zero_states(model, config.batch_size), jnp.int32(0))
 
 
@@ -79,7 +79,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     A step whose loss or gradient is not finite changes nothing but the step's number.
     """
     definition, _ = abstract_model(model)
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(config, model.gates)
     precision = jnp.dtype(config.precision)
     key = jax.random.key(config.seed)
 

@@ -10,7 +10,7 @@ from charlstm.config import ModelConfig
 from charlstm.evaluation.dynamic import SEGMENT, Adapter, Rule
 from charlstm.evaluation.static import score_text
 from charlstm.model.loss import cross_entropy
-from charlstm.model.network import CharLSTM, zero_states
+from charlstm.model.network import CharRNN, zero_states
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
@@ -20,7 +20,7 @@ VOCABULARY = Vocabulary.of_characters("abcd")
 
 @pytest.fixture(scope="module")
 def weights(weights_of) -> Weights:
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), (8, 4))
     return weights_of(MODEL, VOCABULARY, nnx.state(network, nnx.Param))
 
@@ -40,7 +40,7 @@ def test_a_reader_that_learns_nothing_scores_as_the_exact_one(adapter, weights, 
 def test_the_rule_is_that_of_the_paper(adapter, weights, numbers):
     ids = numbers.integers(0, 4, 75).astype(np.uint8)
     rule = Rule(1e-2, 0.05)
-    definition = nnx.split(CharLSTM(MODEL, nnx.Rngs(0)), nnx.Param)[0]
+    definition = nnx.split(CharRNN(MODEL, nnx.Rngs(0)), nnx.Param)[0]
 
     def loss(w, states, inputs, targets):
         logits, states = nnx.merge(definition, w)(inputs[:, None], states)

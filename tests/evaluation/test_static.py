@@ -12,7 +12,7 @@ from charlstm.config import ModelConfig
 from charlstm.evaluation import static
 from charlstm.evaluation.static import Layout, score_text, score_windows
 from charlstm.model.loss import cross_entropy
-from charlstm.model.network import CharLSTM, zero_states
+from charlstm.model.network import CharRNN, zero_states
 from charlstm.runs.weights import Weights, load_weights
 from charlstm.text.vocabulary import Vocabulary
 
@@ -23,14 +23,14 @@ VOCABULARY = Vocabulary.of_characters("abcdж")
 @pytest.fixture(scope="module")
 def weights(weights_of) -> Weights:
     """Weights that predict something."""
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     network.head_kernel[...] = 2 * jax.random.normal(jax.random.key(1), (8, 5))
     return weights_of(MODEL, VOCABULARY, nnx.state(network, nnx.Param))
 
 
 def naive(weights: Weights, ids: np.ndarray, reset_every: int = 10**9) -> np.ndarray:
     """The nats of every character but the first, one step after the other."""
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     nnx.update(network, weights.params)
     step = jax.jit(lambda c, states: network(c[None, None], states))
     states, nats = zero_states(MODEL, 1), []

@@ -18,7 +18,7 @@ from charlstm.evaluation.characters import Character, characters, lines
 from charlstm.evaluation.static import score_text
 from charlstm.evaluation.surprise import surprises
 from charlstm.language_model import LanguageModel
-from charlstm.model.network import CharLSTM
+from charlstm.model.network import CharRNN
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import BOUNDARY, Vocabulary, codepoints
 
@@ -30,7 +30,7 @@ def weights_for(weights_of, vocabulary: Vocabulary) -> Weights:
     shape = ModelConfig(
         vocabulary_size=len(vocabulary), rare=vocabulary.rare, layers=2, hidden_size=8, embedding_size=4, dropout=0.0
     )
-    network = CharLSTM(shape, nnx.Rngs(0))
+    network = CharRNN(shape, nnx.Rngs(0))
     network.head_kernel[...] = 2 * jax.random.normal(jax.random.key(1), (8, shape.rows))
     return weights_of(shape, vocabulary, nnx.state(network, nnx.Param))
 

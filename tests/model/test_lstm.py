@@ -1,5 +1,7 @@
 """The recurrence against the textbook in float64 NumPy, against JAX's own gradients, and against Flax's cell."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from charlstm.model.lstm import LSTMState, lstm_scan, project, reference_scan
+from charlstm.model.lstm import LSTM, LSTMState, lstm_scan
+from charlstm.model.products import project
+from charlstm.model.scan import reference_scan
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -67,7 +71,7 @@ def weighted(scan, weights, *precision):
     return total
 
 
-@pytest.mark.parametrize("scan", [lstm_scan, reference_scan], ids=["fast", "reference"])
+@pytest.mark.parametrize("scan", [lstm_scan, partial(reference_scan, LSTM)], ids=["fast", "reference"])
 @given(SIZES, st.integers(0, 1000))
 @settings(max_examples=12)
 def test_both_scans_are_the_textbook_in_value_and_all_gradients(scan, sizes, seed):

@@ -15,9 +15,10 @@ from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.dropout import drop_weights, dropout_masks
 from charlstm.model.loss import cross_entropy
-from charlstm.model.lstm import LSTMState, reference_scan
-from charlstm.model.network import CharLSTM, look_up, zero_states
+from charlstm.model.lstm import LSTM, LSTMState
+from charlstm.model.network import CharRNN, look_up, zero_states
 from charlstm.model.parameters import from_tensors, grow_parameters, initial_parameters, to_tensors
+from charlstm.model.scan import reference_scan
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -26,9 +27,9 @@ T, B = 5, 3
 
 
 @pytest.fixture(scope="module")
-def network() -> CharLSTM:
+def network() -> CharRNN:
     """A model whose head is not zero."""
-    network = CharLSTM(CONFIG, nnx.Rngs(0))
+    network = CharRNN(CONFIG, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), (6, 7))
     return network
 
@@ -97,7 +98,7 @@ def plain_nats(tensors, ids, targets, states, masks):
     inputs, total = tensors["embedding"][ids], 0.0
     for layer, state in enumerate(states):
         gates = inputs @ tensors[f"layers.{layer}.input_kernel"] + tensors[f"layers.{layer}.bias"][None, None]
-        inputs, _ = reference_scan(gates, tensors[f"layers.{layer}.recurrent_kernel"], state)
+        inputs, _ = reference_scan(LSTM, gates, tensors[f"layers.{layer}.recurrent_kernel"], state)
         if masks is not None:
             inputs = inputs * masks[layer][None]
         total += inputs
@@ -110,7 +111,7 @@ def plain_nats(tensors, ids, targets, states, masks):
 def test_the_loss_and_all_its_gradients_are_those_of_the_plain_model(vocabulary_size, dropout):
     config = ModelConfig(vocabulary_size=vocabulary_size, layers=2, hidden_size=6, embedding_size=4, dropout=dropout)
     keys = jax.random.split(jax.random.key(4), 4)
-    network = CharLSTM(config, nnx.Rngs(0))
+    network = CharRNN(config, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(keys[0], network.head_kernel.shape)
     ids, targets = (jax.random.randint(key, (T, B), 0, vocabulary_size) for key in keys[1:3])
     states = tuple(LSTMState(*jax.random.normal(keys[3], (2, B, 6))) for _ in range(2))
@@ -133,13 +134,13 @@ def test_the_loss_and_all_its_gradients_are_those_of_the_plain_model(vocabulary_
 
 
 def test_a_new_model_hesitates_evenly_among_all_characters(ids):
-    logits, _ = CharLSTM(CONFIG, nnx.Rngs(3))(ids, zero_states(CONFIG, B))
+    logits, _ = CharRNN(CONFIG, nnx.Rngs(3))(ids, zero_states(CONFIG, B))
     np.testing.assert_allclose(cross_entropy(logits, ids), np.log(7), rtol=1e-6)
 
 
 def test_rare_symbols_are_one_to_the_network_and_share_its_probability():
     config = ModelConfig(vocabulary_size=9, layers=2, hidden_size=6, embedding_size=4, dropout=0.0, rare=5)
-    network = CharLSTM(config, nnx.Rngs(0))
+    network = CharRNN(config, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), network.head_kernel.shape)
     assert network.head_kernel.shape == (6, 5) and network.embedding.shape == (5, 4)
     ids = jax.random.randint(jax.random.key(2), (T + 1, B), 0, 9)
@@ -210,7 +211,7 @@ def test_a_missing_a_foreign_and_a_misshapen_tensor_are_named():
 def test_a_grown_model_says_the_same_about_the_characters_it_knew(network, ids):
     new = ModelConfig(vocabulary_size=9, layers=2, hidden_size=6, embedding_size=4, dropout=0.4)
     definition, params = nnx.split(network, nnx.Param)
-    grown_definition = nnx.split(nnx.eval_shape(lambda: CharLSTM(new, nnx.Rngs(0))), nnx.Param)[0]
+    grown_definition = nnx.split(nnx.eval_shape(lambda: CharRNN(new, nnx.Rngs(0))), nnx.Param)[0]
     grown = nnx.merge(grown_definition, grow_parameters(CONFIG, params, new))
     before, _ = nnx.merge(definition, params)(ids, zero_states(CONFIG, B))
     after, _ = grown(ids, zero_states(new, B))

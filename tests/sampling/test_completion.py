@@ -11,7 +11,7 @@ from flax import nnx
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.network import CharLSTM, zero_states
+from charlstm.model.network import CharRNN, zero_states
 from charlstm.sampling.completion import Completer
 from charlstm.sampling.prompt import next_symbols, read_text
 from charlstm.text.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ def make(weights_of):
             vocabulary_size=len(vocabulary), layers=2, hidden_size=8, embedding_size=4, dropout=0.0,
             rare=vocabulary.rare,
         )  # fmt: skip
-        network = CharLSTM(shape, nnx.Rngs(seed))
+        network = CharRNN(shape, nnx.Rngs(seed))
         network.head_kernel[...] = scale * jax.random.normal(jax.random.key(seed), network.head_kernel.shape)
         return weights_of(shape, vocabulary, nnx.state(network, nnx.Param))
 
@@ -39,7 +39,7 @@ def make(weights_of):
 def enumerated(weights, prompt: str, pattern: str, ends: str) -> tuple[dict[str, float], float]:
     """The probability of every short continuation, and of the most probable string that may become a longer one."""
     vocabulary = weights.vocabulary
-    network = CharLSTM(weights.model, nnx.Rngs(0))
+    network = CharRNN(weights.model, nnx.Rngs(0))
     nnx.update(network, weights.params)
     start = vocabulary.encode(prompt)
     strings = np.array(list(itertools.product(range(len(vocabulary)), repeat=LENGTH)))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
-from charlstm.model.network import CharLSTM, zero_states
+from charlstm.model.network import CharRNN, zero_states
 from charlstm.sampling import generation, prompt
 from charlstm.sampling.filters import Filters, filter_logits, sample_ids
 from charlstm.sampling.generation import generate_ids
@@ -27,7 +27,7 @@ LOGITS = st.sampled_from([2, 5, 12]).flatmap(  # few sizes, as each is compiled
 @pytest.fixture(scope="module")
 def params() -> nnx.State:
     """Parameters that predict something."""
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     network.head_kernel[...] = 3 * jax.random.normal(jax.random.key(1), (8, 6))
     return nnx.state(network, nnx.Param)
 
@@ -112,7 +112,7 @@ def test_each_character_is_among_the_most_likely_behind_all_that_came_before(par
     # 400 characters are four chunks, and eight streams are on two devices: nothing may be forgotten in between.
     text = sampled(params, 400, streams=streams, precision=precision, top_k=2)
     ids = np.concatenate([np.full((1, streams), 1), text])
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     nnx.update(network, params)
     logits, _ = network(jnp.array(ids[:-1]), zero_states(MODEL, streams))
     rank = (logits > np.take_along_axis(np.asarray(logits), ids[1:, :, None], -1)).sum(-1)
@@ -135,7 +135,7 @@ def test_what_a_stream_draws_does_not_depend_on_its_company(params):
 @pytest.mark.parametrize("length", [1, 3, 256, 257])
 def test_a_prompt_is_read_as_if_character_by_character(params, numbers, length):
     ids = numbers.integers(0, 6, length)
-    network = CharLSTM(MODEL, nnx.Rngs(0))
+    network = CharRNN(MODEL, nnx.Rngs(0))
     nnx.update(network, params)
     logits, states = network(jnp.array(ids)[:, None], zero_states(MODEL, 1))
     found_states, found_logits = read_prompt(MODEL, params, ids)

@@ -8,7 +8,7 @@ from flax import nnx
 from charlstm import LanguageModel
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError, RunError, VocabularyError
-from charlstm.model.network import CharLSTM
+from charlstm.model.network import CharRNN
 from charlstm.text.vocabulary import Vocabulary
 
 CHARACTERS = Vocabulary.of_characters("\n abcd")
@@ -21,7 +21,7 @@ def make(weights_of):
     def make(vocabulary: Vocabulary = CHARACTERS, seed: int = 0) -> LanguageModel:
         size = len(vocabulary)
         shape = ModelConfig(vocabulary_size=size, layers=2, hidden_size=8, embedding_size=4, dropout=0.0)
-        network = CharLSTM(shape, nnx.Rngs(seed))
+        network = CharRNN(shape, nnx.Rngs(seed))
         network.head_kernel[...] = 2 * jax.random.normal(jax.random.key(seed), network.head_kernel.shape)
         return LanguageModel(weights_of(shape, vocabulary, nnx.state(network, nnx.Param)))
 

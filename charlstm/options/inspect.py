@@ -1,0 +1,31 @@
+"""What `inspect` can be asked for."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlstm.errors import ConfigError, setting
+from charlstm.options.shared import GROUP_TEXT, Unknown
+from charlstm.schema import check_options, from_one, option
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Which text a model is watched with; without any the validation part of its own."""
+
+    text: str | None = option(None, "Look at this text.", GROUP_TEXT)
+    file: Path | str | None = option(
+        None, "Look at a file; of a large one at pieces that are evenly spread over it.", GROUP_TEXT
+    )
+    _: dataclasses.KW_ONLY
+    own_text: Path | str | None = option(
+        None, "Where the text is now that the model was trained on, if it has moved.", GROUP_TEXT, unset="where it was"
+    )
+    unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
+    encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
+    layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.text is not None and self.file is not None:
+            raise ConfigError(f"{setting('text')} and {setting('file')} contradict each other", "give one of them")
