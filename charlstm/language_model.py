@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
@@ -24,6 +24,7 @@ from charlstm.options import (
     EvaluateOptions,
     OnProgress,
     ReadOptions,
+    ReportOptions,
     SampleOptions,
     SamplesOptions,
     TrainOptions,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
     from charlstm.evaluation.comparison import Comparison
     from charlstm.evaluation.files import FileScores
+    from charlstm.overview import Overview
     from charlstm.runs.card import Card
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
@@ -326,6 +328,37 @@ class LanguageModel:
         from charlstm.compression.packing import decompress
 
         return decompress(self.weights, data, name, on_progress)
+
+    def report(self, path: Path | str, **options: Any) -> None:
+        """Write a page about the model for a browser: one HTML file that needs nothing else.
+
+        Card, learning curves, samples, a passage with the surprise of each character, what happens inside while it is
+        read, and scores without a network. The options are those of `ReportOptions`: `temperature`, `length` and `seed`
+        of the samples, `text` or `file`, `passage`, `own_text`, `unknown`, `encoding`, `baseline`, `on_progress`.
+
+        Raises:
+            ConfigError: an option is out of range, or contradicts another.
+            CorpusError: the file of the passage cannot be found or read.
+            VocabularyError: the passage has unknown characters, and they are not to be skipped.
+            StorageError: the page cannot be written.
+        """
+        from charlstm.display.report import write_report
+
+        write_report(self.overview(**options), user_path(path))
+
+    @method_takes(ReportOptions)
+    @_with_jax
+    def overview(self, options: ReportOptions) -> "Overview":
+        """What a report says, as facts and arrays.
+
+        Raises:
+            ConfigError: an option is out of range, or contradicts another.
+            CorpusError: the file of the passage cannot be found or read.
+            VocabularyError: the passage has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.overview import overview
+
+        return overview(self.weights, options)
 
     def save(self, path: Path | str) -> None:
         """Save the model as one file, which `load` reads: parameters, settings and vocabulary.

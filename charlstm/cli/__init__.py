@@ -14,6 +14,7 @@ from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
 from charlstm.cli.inspect import inspect
 from charlstm.cli.plot import plot
+from charlstm.cli.report import report
 from charlstm.cli.sample import sample
 from charlstm.cli.signals import ending_imports
 from charlstm.cli.train import train
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Main commands": (train, sample, complete, evaluate),
-    "More": (inspect, compare, compress, decompress, plot, benchmark, corpora),
+    "More": (inspect, compare, report, compress, decompress, plot, benchmark, corpora),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -66,8 +66,9 @@ def _parameter(field: dataclasses.Field, about: Option) -> inspect.Parameter:
 
 def _for_typer(hint: Any) -> Any:
     """A path may be a string, and is one here: Typer knows no such unions, and `Path` drops what tells ./~ from ~."""
-    if list[str] in typing.get_args(hint):  # a flag that may be given several times
-        return list[str] | None
+    for several in (list[str], list[float]):  # a flag that may be given several times
+        if several in typing.get_args(hint):
+            return several | None
     return str | None if _is_path(hint) else hint
 
 

@@ -15,4 +15,8 @@ repeat       the command that repeats a run exactly
 advice       what the curves of a finished run say
 plots        learning curves as pictures
 tensorboard  event files
+page         HTML as a tree of elements
+svg          charts for it
+inside       gates, neurons and gradients on it
+report       all that is known of a model on one page; report.css and report.js are its style and its script
 """

@@ -2,4 +2,5 @@
 
 passage   the text that is looked at, of any size
 trace     gates and states over a text
+predictions  what was expected at each place of a text
 """

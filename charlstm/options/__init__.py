@@ -11,6 +11,7 @@ evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
 compare    `CompareOptions`
 inspect    `InspectOptions`
+report     `ReportOptions`
 """
 
 from charlstm.options.compare import CompareOptions
@@ -18,6 +19,7 @@ from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
 from charlstm.options.inspect import InspectOptions
+from charlstm.options.report import ReportOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
@@ -51,6 +53,7 @@ __all__ = [
     "Precision",
     "PrecisionOption",
     "ReadOptions",
+    "ReportOptions",
     "SampleOptions",
     "SamplesOptions",
     "Texts",

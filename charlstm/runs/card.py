@@ -9,6 +9,7 @@ from charlstm.config import ModelConfig, RunConfig, to_dict
 from charlstm.model.parameters import abstract_model, to_tensors
 from charlstm.runs.folder import CONFIG, WEIGHTS, exists, open_any_run, read_header
 from charlstm.runs.tensors import load_tensors
+from charlstm.runs.weights import Weights
 from charlstm.text.spool import name_of, seekable
 from charlstm.text.vocabulary import Vocabulary
 
@@ -101,6 +102,17 @@ def read_card(path: Path | str) -> Card:
         reports, sizes = run.metrics.read(), run.sizes
     tensors, is_new = _tensors(run.config.model), run.folder != run.path
     return Card(name, run.config, run.vocabulary, tensors, reports, sizes, WEIGHTS in sizes, is_new)
+
+
+def card_of(weights: Weights) -> Card:
+    """The card of the run that weights were loaded from or, if they are not of a run, of what they know themselves.
+
+    Raises:
+        RunError: the run is damaged.
+    """
+    if weights.run:
+        return read_card(weights.run)
+    return Card("a model", weights.config, weights.vocabulary, _tensors(weights.model), [], {})
 
 
 def _tensors(model: ModelConfig) -> list[Tensor]:
