@@ -36,7 +36,7 @@ class Letter(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What some units of a layer did while the passage was read: gate or state -> `[N, U]`."""
+    """What some units of a layer, counted from 1, did while the passage was read: gate or state -> `[N, U]`."""
 
     layer: int
     units: list[int]
@@ -130,7 +130,7 @@ def _watch(weights: Weights, ids: np.ndarray) -> list[Watched]:
     """What the units of each layer did whose state varied most, over the first characters of the passage."""
     layers = next(trace(weights, ids[:_WATCHED]))
     found = list[Watched]()
-    for number, inside in enumerate(layers):
+    for number, inside in enumerate(layers, 1):
         arrays = {name: np.asarray(array) for name, array in inside._asdict().items()}
         units = np.sort(np.argsort(-arrays["hidden"].var(0), kind="stable")[:_UNITS])
         found.append(Watched(number, units.tolist(), {name: array[:, units] for name, array in arrays.items()}))

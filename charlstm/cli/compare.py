@@ -26,13 +26,14 @@ def compare(
     from charlstm.display import console
     from charlstm.display.bars import Bars
     from charlstm.display.comparison import show_models
+    from charlstm.display.plots import AXES, learning_curves, picture_type
+    from charlstm.files import user_path
 
+    if output is not None:
+        picture_type(user_path(output))
     with Bars() as bars:
         found = compare_runs(runs, **chosen, on_progress=bars)
     if output is not None:
-        from charlstm.display.plots import AXES, learning_curves
-        from charlstm.files import user_path
-
         learning_curves({model.name: model.reports for model in found.models}, user_path(output), AXES)
     if as_json:
         console.write_json(found.to_dict())

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from charlstm.cli.options import NEWEST, RUN_HELP, options_of
+from charlstm.errors import ConfigError
+from charlstm.files import is_no_file, user_path
 from charlstm.language_model import load
 from charlstm.options import ReportOptions
 
@@ -19,6 +21,8 @@ def report(
 ) -> None:
     """Write a page about a model: card, learning curves, samples, surprise, gates, gradients, baselines."""
     ReportOptions(**chosen)  # what is out of range is refused before anything is loaded
+    if is_no_file(user_path(output)):
+        raise ConfigError(f"--output {output} is not a file", "name a file")
     from charlstm.display.bars import Bars
     from charlstm.display.console import result
 

@@ -38,8 +38,8 @@ def gates_section(letters: Sequence[str], strips: Sequence[Strip], where: str) -
     """Gates and states, a strip each, with the characters along it."""
     made = section(
         "gates", "Gates and states",
-        element("p", f"Each row is a unit, each column a character: {where}. The tile is what the unit did when it had "
-                "read that character."),
+        element("p", f"A column is one of {where}, a row one of the units of the layer whose state varied most: the "
+                "tile is what the unit did when it had read that character."),
     )  # fmt: skip
     for strip in strips:
         low, high = (0.0, 1.0) if strip.is_gate else _symmetric(strip.values)

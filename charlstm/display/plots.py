@@ -20,10 +20,9 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, ax
         ConfigError: matplotlib is missing, or cannot draw that type of picture.
         StorageError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
+    kind = picture_type(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8 if len(axes) == 1 else 6 * len(axes), 4.5), layout="constrained")
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
@@ -35,11 +34,24 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, ax
     panels[0].set_ylabel("loss (nats per character)")
     if any(panel.has_data() for panel in panels):
         panels[0].legend(frameon=False)
-    supported, kind = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
-    if kind not in supported:
-        raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
     with atomic_write(path) as file:
         figure.savefig(file, format=kind, dpi=150)
+
+
+def picture_type(path: Path) -> str:
+    """What kind of picture the ending of `path` stands for.
+
+    Raises:
+        ConfigError: matplotlib is missing, or cannot draw it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
+    supported, kind = Figure().canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
+    if kind not in supported:
+        raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
+    return kind
 
 
 def _draw_losses(panel: Any, axis: str, reports: Sequence[dict[str, Any]], colour: str, name: str) -> None:

@@ -37,7 +37,7 @@ def write_report(found: "Overview", path: Path) -> None:
 
 def page_of(found: "Overview") -> str:
     """The page as HTML."""
-    card = found.card
+    card, unit = found.card, found.card.vocabulary.unit
     strips = [
         Strip(f"Layer {each.layer}, {name}", values, each.units, name in _GATES)
         for each in found.watched
@@ -45,7 +45,7 @@ def page_of(found: "Overview") -> str:
     ]
     sections = [
         curves_section(card.reports), samples_section(found.samples), passage_section(found.letters, found.where),
-        gates_section(found.symbols, strips, found.where),
+        gates_section(found.symbols, strips, f"the first {count(len(found.symbols), unit)} of the passage"),
         scores_section(found.scores, found.no_scores), card_section(card),
     ]  # fmt: skip
     contents = [element("li", element("a", each.findtext("h2") or "", href=f"#{each.get('id')}")) for each in sections]

@@ -28,7 +28,9 @@ def test_runs_are_shown_side_by_side(trained_run, text_file, tmp_path, capsys):
     assert figures["runs"][0]["history"] == trained_run.metrics.read()
 
 
-@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["x"], 2), (["none", "none"], 1)])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 2), (["x"], 2), (["none", "none"], 1), (["none", "none", "-o", "curves.xyz"], 2)]
+)
 def test_what_is_wrong_is_said(arguments, status, capsys):
     assert called(["compare", *arguments]) == status
     assert capsys.readouterr().err

@@ -13,7 +13,9 @@ def test_the_page_is_written_and_its_place_is_said(trained_run, tmp_path, capsys
     assert "Temperature 0.3" in written and "Temperature 2" in written and "of the text given" in written
 
 
-@pytest.mark.parametrize("arguments", [["--temperature", "-1"], ["--text", "a", "--file", "b"], ["--passage", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--temperature", "-1"], ["--text", "a", "--file", "b"], ["--passage", "1"], ["--output", "."]]
+)
 def test_what_is_wrong_is_refused(arguments, capsys):
     assert called(["report", "none", *arguments]) == 2
     assert arguments[0] in capsys.readouterr().err

@@ -32,7 +32,15 @@ from charlstm.text.vocabulary import Vocabulary
 EVIL = (
     "</style></script><script>alert(1)</script><!--<img src=x onerror=alert(2)>&amp;\"'\x00\x1b[31m\r\t\u202e\ud800\n"
 )
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def find_browser() -> str | None:
+    """A Chromium that runs; some systems have one that only says where to get it."""
+    for name in filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        if subprocess.run([name, "--version"], capture_output=True, check=False).returncode == 0:
+            return name
+    return None
+
 
 # What a reader does, and what there is then: the test's own script, at the end of a copy of the page.
 _LOOK = """
@@ -62,17 +70,26 @@ document.body.append(out);
 @pytest.fixture
 def look(tmp_path):
     """A function that opens a page in a browser: what there is, and what the browser complained of."""
-    if BROWSER is None:
+    browser = find_browser()
+    if browser is None:
         pytest.skip("there is no chromium, chromium-browser or google-chrome to look at the page with")
 
     def look(page: str) -> tuple[dict, list[str]]:
         (path := tmp_path / "page.html").write_text(
             page.replace("</body>", f"<script>{_LOOK}</script></body>"), "utf-8"
         )
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--enable-logging=stderr",
+            "--v=0",
+            "--dump-dom",
+        ]
         own = [f"--user-data-dir={tmp_path / 'browser'}", "--window-size=500,900"]
         done = subprocess.run(
-            [BROWSER, *flags, *own, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120, check=False
+            [browser, *flags, *own, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120, check=False
         )
         facts = re.search(r'data-found="([^"]*)"', done.stdout)
         assert facts, done.stderr[-2000:]
