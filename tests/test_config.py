@@ -43,7 +43,7 @@ def test_a_run_survives_its_json():
         (("corpus",), None, "should hold a JSON object"),
         (("model", "layers"), 0, "layers is 0, but must be"),
         (("model", "dropout"), math.nan, "dropout is nan"),
-        (("model", "cell"), "gru", "'cell' is 'gru'"),
+        (("model", "cell"), "mgu", "'cell' is 'mgu'"),
         (("training", "precision"), "float64", "'precision'"),
         (("corpus", "sources"), [1], "'sources'"),
         (("corpus", "colour"), "red", "'colour' is not known"),

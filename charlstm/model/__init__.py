@@ -1,7 +1,8 @@
 """The network. In reading order:
 
 lstm         the equations of the cell, as in the textbook and with their gradient
-rnn, gru     two others, to compare it with
+gru          another one, to compare it with
+rnn          and one without gates
 scan         all time steps of a cell: as JAX differentiates them, and fast, with the cell's own gradient
 products     kernels times inputs, and the order of axes in which they are fast
 cells        the cells by their names

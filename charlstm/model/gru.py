@@ -61,7 +61,7 @@ def _forward(inputs: list[Array], from_hidden: list[Array], state: HiddenState) 
     past = from_hidden[2]
     n = optimization_barrier(jnp.tanh(inputs[2] + r * past))
     slopes = Slopes(r=past * r * (1 - r), z=(state.hidden - n) * z * (1 - z), n=(1 - z) * (1 - n * n), reset=r)
-    return HiddenState(n + z * (state.hidden - n)), slopes, z
+    return HiddenState((1 - z) * n + z * state.hidden), slopes, z
 
 
 def _backward(d_state: HiddenState, slopes: Slopes, update: Array) -> tuple[list[Array], HiddenState]:

@@ -14,6 +14,7 @@ _NUMBER = 4  # bytes of a float32
 # Numbers for each position of a window: of each unit of a layer (gates' inputs, slopes, outputs and their derivatives),
 # and of each logit (its exponential, its derivative, the one-hot row of its target).
 _OF_UNIT = {"float32": 14.0, "bfloat16": 10.0}
+_OF_CELL = {"lstm": 1.0, "gru": 1.0, "rnn": 1 / 3}  # a GRU keeps as much: derivatives of four blocks
 _OF_LOGIT = {"float32": 3.0, "bfloat16": 2.5}
 # Copies of the parameters while they are updated; Muon needs more of its kernels, and so do dropped weights.
 _OF_UPDATE, _OF_MUON, _OF_DROPPED = 2.0, 2.7, 0.8
@@ -66,6 +67,6 @@ def _parameters(model: ModelConfig) -> tuple[int, int]:
 
 def _window_memory(model: ModelConfig, training: TrainingConfig) -> float:
     """Bytes of what the forward pass keeps for the backward pass, and of what that makes of it."""
-    of_unit = _OF_UNIT[training.precision] + (model.dropout > 0)
+    of_unit = _OF_UNIT[training.precision] * _OF_CELL[model.cell] + (model.dropout > 0)
     each = model.layers * model.hidden_size * of_unit + model.rows * _OF_LOGIT[training.precision]
     return _NUMBER * training.batch_size * training.sequence_length * each

@@ -75,10 +75,10 @@ def written(program: str, rounds: int) -> list[list[tuple[int, str]]]:
     return [[found for line in parts[body] if (found := written_by(line))] for body in loops(program, rounds)]
 
 
-def training_program(layers: int, H: int, T: int, B: int, precision: str) -> str:
+def training_program(layers: int, H: int, T: int, B: int, precision: str, cell: str = "lstm") -> str:
     """The optimised program of the training steps, for one device of a mesh."""
     model = ModelConfig(
-        vocabulary_size=29, layers=layers, hidden_size=H, embedding_size=16, dropout=0.1, weight_drop=0.1
+        cell=cell, vocabulary_size=29, layers=layers, hidden_size=H, embedding_size=16, dropout=0.1, weight_drop=0.1
     )
     training = training_config(batch_size=B, sequence_length=T, precision=precision)
     mesh = make_mesh(B)
@@ -117,6 +117,21 @@ def test_a_time_step_of_training_touches_nothing_of_the_size_of_a_window_or_a_ke
         # In units of the four gates, forward: product, gates, cell, tanh, hidden, six slopes; backward: d_gates, as it
         # is kept and as it is multiplied, and states.
         assert sum(size for size, _ in operations) <= 5 * step
+
+
+@pytest.mark.parametrize("streams", [8, 10], ids=["units first", "streams first"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("cell", "gates"), [("gru", 3), ("rnn", 1)])
+def test_neither_does_one_of_the_other_cells(cell, gates, precision, streams):
+    H, T = 96, 49
+    gate = H * (streams // 2) * 4  # bytes, of a device
+    found = written(training_program(1, H, T, streams, precision, cell), T)
+    assert len(found) == 2
+    for operations in found:
+        for size, line in operations:
+            assert size <= 4 * gate, line
+        # Of a GRU the derivatives are of four gates, as those by candidate and past differ.
+        assert sum(size for size, _ in operations) <= 5 * (gates + 1) * gate
 
 
 @pytest.mark.parametrize("streams", [1, 8])

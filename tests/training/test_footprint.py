@@ -7,7 +7,7 @@ from conftest import training_config
 
 from charlstm.config import ModelConfig
 from charlstm.errors import MemoryLimitError
-from charlstm.options import TrainOptions
+from charlstm.options import Cell, TrainOptions
 from charlstm.runtime.mesh import make_mesh
 from charlstm.training import plan
 from charlstm.training.footprint import require_step_memory, step_memory
@@ -15,8 +15,11 @@ from charlstm.training.machine import Machine
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps
 
 
-def model_of(hidden_size: int, vocabulary_size: int = 65, layers: int = 1, drop: float = 0.0) -> ModelConfig:
+def model_of(
+    hidden_size: int, vocabulary_size: int = 65, layers: int = 1, drop: float = 0.0, cell: Cell = "lstm"
+) -> ModelConfig:
     return ModelConfig(
+        cell=cell,
         vocabulary_size=vocabulary_size,
         layers=layers,
         hidden_size=hidden_size,
@@ -32,12 +35,24 @@ def model_of(hidden_size: int, vocabulary_size: int = 65, layers: int = 1, drop:
         (model_of(128), {"batch_size": 64, "sequence_length": 128}),
         (model_of(384, drop=0.2), {"batch_size": 16, "sequence_length": 64, "precision": "bfloat16"}),
         (model_of(512, layers=2), {"batch_size": 32, "sequence_length": 128, "precision": "bfloat16"}),
+        (model_of(384, cell="gru"), {"batch_size": 64, "sequence_length": 128}),
+        (model_of(512, cell="rnn"), {"batch_size": 64, "sequence_length": 128, "precision": "bfloat16"}),
         (model_of(1024), {"batch_size": 1, "sequence_length": 16}),
         (model_of(1024), {"batch_size": 8, "sequence_length": 32, "optimizer": "adamw"}),
         (model_of(128, 31_000), {"batch_size": 16, "sequence_length": 64}),
         (model_of(64, 1_100_000), {"batch_size": 8, "sequence_length": 8, "optimizer": "adamw"}),
     ],
-    ids=["128", "384", "2x512", "1024, Muon", "1024, AdamW", "31,000 characters", "1.1 million characters"],
+    ids=[
+        "128",
+        "384",
+        "2x512",
+        "GRU",
+        "RNN",
+        "1024, Muon",
+        "1024, AdamW",
+        "31,000 characters",
+        "1.1 million characters",
+    ],
 )
 def test_the_estimate_is_near_what_xla_plans(model, changes):
     training = training_config(**changes)

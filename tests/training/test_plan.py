@@ -105,6 +105,13 @@ def test_a_slow_machine_gets_a_smaller_model():
     assert sizes == sorted(set(sizes))
 
 
+def test_a_cell_with_fewer_gates_has_more_units():
+    lstm, gru, rnn = (planned(TrainOptions(cell=cell, minutes=5), 10**7).model for cell in ("lstm", "gru", "rnn"))
+    assert lstm.hidden_size < gru.hidden_size < rnn.hidden_size
+    gates = [4 * lstm.hidden_size**2, 3 * gru.hidden_size**2, rnn.hidden_size**2]
+    assert max(gates) < 1.5 * min(gates)  # about as many weights
+
+
 def test_nothing_is_measured_where_all_that_depends_on_speed_is_given():
     options = TrainOptions(steps=10, hidden_size=64, batch_size=8, sequence_length=32, precision="float32")
     resolve(options, 10**6, 65, 2, None, MACHINE, measure=lambda *_: pytest.fail("measured"))
@@ -123,6 +130,7 @@ def test_weights_are_dropped_where_a_text_is_read_over_and_over():
 @pytest.mark.parametrize(
     "options",
     [
+        {"cell": "gru"},
         {"layers": 3}, {"hidden_size": 77}, {"embedding_size": 9}, {"dropout": 0.0}, {"weight_drop": 0.3},
         {"batch_size": 7}, {"sequence_length": 33}, {"learning_rate": 0.5}, {"weight_decay": 0.0}, {"clip": 9.0},
         {"steps": 17}, {"minutes": 0.7}, {"patience": 4}, {"seed": 12}, {"sample_every": 0}, {"optimizer": "adamw"},
