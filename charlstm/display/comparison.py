@@ -64,9 +64,7 @@ def _show_curves(models: "list[Compared]", axis: str, name: str) -> None:
     scale = min(low for low, _ in ranges), max(high for _, high in ranges)
     show()
     upto = duration(end) if axis == "elapsed_seconds" else f"{end:,}"
-    result(
-        f"training loss over {name}, up to {upto}; {scale[0]:.2f} to {scale[1]:.2f} nats per character, and the last"
-    )
+    result(f"training loss in nats over {name}, up to {upto}, from {scale[0]:.2f} to {scale[1]:.2f}; the last one")
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, width=width)
     table.add_column(justify="right")

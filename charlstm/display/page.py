@@ -37,8 +37,8 @@ def add(parent: Element, *children: Child) -> Element:
 
 
 def in_line(text: str, mark_edges: bool = False) -> str:
-    """Foreign text on a single line. A line end has a sign that every browser has a glyph for."""
-    return visible_in_line(text, mark_edges).replace("\u2424", "\u21b5")
+    """Foreign text on a single line. Line ends and tabs have signs that most fonts know."""
+    return visible_in_line(text, mark_edges).replace("\u2424", "↵").replace("\u2409", "⇥")
 
 
 def table(caption: str, headings: Iterable[str], rows: Iterable[Iterable[object]], kind: str = "numbers") -> Element:
