@@ -107,10 +107,9 @@ def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
     except _NO_TEXT:
         if options.text is not None or options.file is not None or options.own_text is not None:
             raise
-    ids = weights.vocabulary.encode(weights.vocabulary.symbols_of(sample))[: options.passage]
-    return Passage(
-        [ids], f"{len(ids):,} {weights.vocabulary.unit}s of the first sample, for want of the model's own text"
-    )
+    vocabulary = weights.vocabulary
+    ids = vocabulary.encode(vocabulary.symbols_of(sample))[: options.passage]
+    return Passage([ids], f"{len(ids):,} {vocabulary.unit}s of the first sample, for want of the model's own text")
 
 
 def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) -> Iterator[Letter]:
@@ -120,10 +119,8 @@ def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) 
         chances = zip(predictions.likeliest[place], predictions.probabilities[place], strict=True)
         named = [(_name_of(vocabulary, int(each)), float(chance)) for each, chance in chances]
         yield Letter(character.text, character.bits, [] if math.isnan(predictions.nats[place]) else named)
-        is_boundary = ids[place] == vocabulary.boundary
-        place += (
-            1 if is_boundary or vocabulary.unit != "byte" else len(character.text.encode("utf-8", "surrogateescape"))
-        )
+        of_bytes = vocabulary.unit == "byte" and ids[place] != vocabulary.boundary
+        place += len(character.text.encode("utf-8", "surrogateescape")) if of_bytes else 1
 
 
 def _watch(weights: Weights, ids: np.ndarray) -> list[Watched]:

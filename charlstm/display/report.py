@@ -181,7 +181,8 @@ def scores_section(scores: "dict[str, Score]", reason: str) -> Element:
     made = section("baselines", "What the network is worth")
     if not scores:
         return add(made, element("p", f"There are no scores: {reason}."))
-    longest, worst = max(each.characters for each in scores.values()), max(each.loss for each in scores.values())
+    longest = max(each.characters for each in scores.values())
+    worst = max(each.loss for each in scores.values()) or 1.0  # of a vocabulary of one symbol all are 0
     rows = [
         (name, f"{each.bits_per_character:.4f}", f"{each.loss:.4f}", f"{each.perplexity:.3f}", _bar(each.loss / worst))
         for name, each in sorted(scores.items(), key=lambda item: item[1].loss)
@@ -205,7 +206,6 @@ def card_section(card: "Card") -> Element:
     """Everything that defines the run."""
     corpus, held_out = card.config.corpus, f"{card.config.training.validation:.0%} held out for validation"
     shapes = [(t.name, " x ".join(map(str, t.shape)), f"{t.count:,}", f"{t.share:.1%}") for t in card.tensors]
-    settings = [(name, value) for name, value in settings_in_words(card.config.training)]
     text = [
         ("from", ", ".join(corpus.sources) or "a place that is not known"),
         ("size", f"{count(corpus.characters, corpus.unit)}, {held_out}"),
@@ -216,7 +216,7 @@ def card_section(card: "Card") -> Element:
     return section(
         "card", "The card",
         table(f"{count(card.parameters, 'parameter')}", ("tensor", "shape", "count", "share"), shapes),
-        table("Training", ("setting", "value"), settings, "words"),
+        table("Training", ("setting", "value"), settings_in_words(card.config.training), "words"),
         table("Text", ("", ""), text, "words"),
         element("h3", f"Vocabulary: {symbols_in_words(card.vocabulary)}"),
         element("p", symbols, class_="symbols", lang=""),

@@ -84,7 +84,7 @@ class Comparison:
             | {"difference": model.difference and model.difference.to_dict(), "history": model.reports}
             for model in self.models
         ]
-        about = {"text": self.text, "characters": self.characters, "blocks": self.blocks, "block_characters": BLOCK}
+        about = {name: getattr(self, name) for name in ("text", "characters", "blocks", "block_characters")}
         return about | {"runs": models, "settings": self.settings}
 
 
@@ -199,8 +199,8 @@ def _compared(
     text: _Text, found: list[tuple[str, RunConfig, list[dict[str, Any]]]], pieces: list[np.ndarray]
 ) -> Comparison:
     """Scores of what all models predict, `[models, N]` each piece; of several, the first block is a warm-up."""
-    sums, counts, sizes = zip(*(_blocks(text.characters(p), nats) for p, nats in zip(text.pieces, pieces, strict=True)),
-        strict=True)  # fmt: skip
+    blocks = [_blocks(text.characters(piece), nats) for piece, nats in zip(text.pieces, pieces, strict=True)]
+    sums, counts, sizes = zip(*blocks, strict=True)
     first = int(len(pieces) > 1)
     nats = np.concatenate([each[:, first:] for each in sums], axis=1)
     characters, utf8_bytes = (np.concatenate([each[first:] for each in parts]) for parts in (counts, sizes))
