@@ -89,11 +89,14 @@ def _letter(letter: str, tint: str, title: str) -> list[Element | str]:
     return [span, "\n"] if "\n" in letter else [span]
 
 
-def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], where: str) -> Element:
-    """How long memories last: a histogram of the time constants `[H]` of each layer's units, in characters."""
+def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], gate: str, where: str) -> Element:
+    """How long memories last: a histogram of the time constants `[H]` of each layer's units, in characters.
+
+    `gate` is the one that says how much is kept.
+    """
     made = section(
         "time-constants", "How long a memory lasts",
-        element("p", "The time constant of a unit, -1 / ln f with f the mean of its forget gate, is how many "
+        element("p", f"The time constant of a unit, -1 / ln f with f the mean of its {gate} gate, is how many "
                 f"characters it takes until 1/e of what it held is left: {where}."),
     )  # fmt: skip
     for name, constants in layers:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from charlstm.score import Score
 
 _GATES = {"input", "forget", "output", "reset", "update"}  # from 0 to 1
+_BITS = [least for least, *_ in LEVELS]  # of each tint, at least
 _SURPRISING = 12  # characters of the passage that are told of in a table
 _CONTEXT = 24  # characters before them
 
@@ -121,7 +122,7 @@ def passage_section(letters: "Sequence[Letter]", where: str) -> Element:
     """A text, tinted by how much each character surprised the model, and what it had expected."""
     known = [letter.bits for letter in letters if not math.isnan(letter.bits)]
     mean = f", on average {sum(known) / len(known):.3f} bits" if known else ""
-    scale = [element("li", _level_in_words(k), class_=f"t{k}") for k in range(len(LEVELS))]
+    scale = [element("li", _level_in_words(k), class_=f"t{k}") for k in range(len(_BITS))]
     text = element("p", *(part for letter in letters for part in _tinted(letter)), id="passage-text", lang="",
                    class_="passage")  # fmt: skip
     return section(
@@ -136,8 +137,8 @@ def passage_section(letters: "Sequence[Letter]", where: str) -> Element:
 
 
 def _level_in_words(k: int) -> str:
-    low = LEVELS[k].bits
-    return f"{low:g} bits or more" if k == len(LEVELS) - 1 else f"{low:g} to {LEVELS[k + 1].bits:g}"
+    low = _BITS[k]
+    return f"{low:g} bits or more" if k == len(_BITS) - 1 else f"{low:g} to {_BITS[k + 1]:g}"
 
 
 def _tinted(letter: "Letter") -> Iterator[Element | str]:

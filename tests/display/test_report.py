@@ -232,7 +232,7 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     assert [each.get("title") for each in spans][:2] == ["t -1.00", "h -0.83"] and spans[8].tail == "\n"
 
     constants = numbers.lognormal(2, 1, 300)
-    section = time_constants_section([("layer 0", np.append(constants, [np.inf, np.nan]))], "13 characters")
+    section = time_constants_section([("layer 1", np.append(constants, [np.inf, np.nan]))], "forget", "13 characters")
     counts = [int(each.text.split(": ")[1]) for each in section.iter("title") if each.text and ": " in each.text]
     assert sum(counts) == 300 and f"median {np.median(constants):.2g}" in "".join(section.itertext())
 
@@ -247,5 +247,5 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
 @pytest.mark.parametrize("values", [np.full((3, 2), np.nan), np.zeros((3, 2))])
 def test_nothing_to_draw_is_no_error(values):
     gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "")
-    time_constants_section([("layer 0", values.ravel())], "")
+    time_constants_section([("layer 1", values.ravel())], "forget", "")
     gradients_section([Line("x", list(range(values.size)), values.ravel().tolist())], [], "")
