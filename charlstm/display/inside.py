@@ -13,6 +13,7 @@ from charlstm.display.page import add, element, figure, in_line, scrolled, secti
 from charlstm.display.svg import Axis, Line, column_chart, heat_strip, level_class, line_chart
 
 _BINS = 24
+_FAINTEST = 1e-9  # of the strongest gradient; what is below is drawn at the edge
 _CLOSED, _OPEN = 0.1, 0.9  # nearly (Karpathy, Johnson & Fei-Fei 2015)
 
 
@@ -120,8 +121,9 @@ def gradients_section(curves: Sequence[Line], facts: Sequence[str], where: str) 
     """How a gradient fades: its norm by lag, on a logarithmic scale; `facts` are sentences below it."""
     heights = np.concatenate([np.asarray(curve.y, np.float64) for curve in curves])
     heights = heights[np.isfinite(heights) & (heights > 0)]
-    ends = (float(heights.min()), float(heights.max())) if len(heights) else (0.1, 1.0)
-    y = Axis("norm of the gradient", ends[0] * 0.8, ends[1] * 1.25, log=True)
+    high = float(heights.max()) if len(heights) else 1.0
+    low = max(float(heights.min(initial=high)), _FAINTEST * high)
+    y = Axis("norm of the gradient", 0.8 * low, 1.25 * high, log=True)
     x = Axis("lag (characters)", 0, max((float(max(curve.x)) for curve in curves if len(curve.x)), default=1.0))
     ways = [f"{curve.name} from {curve.y[0]:.2g} to {curve.y[-1]:.2g}" for curve in curves if len(curve.y)]
     chart = line_chart("Gradient by lag", "; ".join(ways), curves, x, y)

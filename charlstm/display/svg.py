@@ -49,8 +49,10 @@ class Axis(NamedTuple):
         """Round numbers along it, three to seven."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-            every = max(1, -(-(last - first) // 6))
-            return [10.0**power for power in range(first, last + 1, every)]
+            if last - first > 1:
+                return [10.0**power for power in range(first, last + 1, -(-(last - first) // 6))]
+            steps = [part * 10.0**power for power in range(first - 1, last + 1) for part in (1, 2, 5)]
+            return [step for step in steps if self.low <= step * (1 + 1e-9) and step <= self.high * (1 + 1e-9)]
         span = (self.high - self.low) or 1.0
         size = 10.0 ** math.floor(math.log10(span))
         step = next(size * part for part in (0.2, 0.5, 1, 2) if span / (size * part) <= 6)
