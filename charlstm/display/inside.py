@@ -9,11 +9,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from charlstm.display.page import add, element, figure, in_line, scrolled, section
+from charlstm.display.page import add, element, figure, in_line, scrolled, section, table
 from charlstm.display.svg import Axis, Line, column_chart, heat_strip, level_class, line_chart
 
 _BINS = 24
-_FAINTEST = 1e-9  # of the strongest gradient; what is below is drawn at the edge
+_FAINTEST = 1e-9  # of the strongest gradient; what is below is not drawn
 _CLOSED, _OPEN = 0.1, 0.9  # nearly (Karpathy, Johnson & Fei-Fei 2015)
 
 
@@ -117,8 +117,14 @@ def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], gate: str, 
     return made
 
 
-def gradients_section(curves: Sequence[Line], facts: Sequence[str], where: str) -> Element:
-    """How a gradient fades: its norm by lag, on a logarithmic scale; `facts` are sentences below it."""
+def gradients_section(
+    curves: Sequence[Line], growth: Sequence[tuple[str, float, float]], what: str, where: str
+) -> Element:
+    """How a gradient fades: its norm by lag, on a logarithmic scale; `what` says of what it is.
+
+    `growth` has the models' names, and by how many nats a small change of the state grows in a character, with the
+    standard error.
+    """
     heights = np.concatenate([np.asarray(curve.y, np.float64) for curve in curves])
     heights = heights[np.isfinite(heights) & (heights > 0)]
     high = float(heights.max()) if len(heights) else 1.0
@@ -127,9 +133,12 @@ def gradients_section(curves: Sequence[Line], facts: Sequence[str], where: str) 
     x = Axis("lag (characters)", 0, max((float(max(curve.x)) for curve in curves if len(curve.x)), default=1.0))
     ways = [f"{curve.name} from {curve.y[0]:.2g} to {curve.y[-1]:.2g}" for curve in curves if len(curve.y)]
     chart = line_chart("Gradient by lag", "; ".join(ways), curves, x, y)
+    rows = [(name, f"{rate:+.4f}", "" if np.isnan(error) else f"{error:.4f}") for name, rate, error in growth]
+    headings = ("", "nats per character", "standard error")
     return section(
         "gradients", "Flow of gradients",
         element("p", "How much the loss at a character depends on the state so many characters before: where the curve "
                 "falls steeply, nothing is learned from further back."),
-        figure(chart, f"{where}. {' '.join(facts)}"),
+        figure(chart, f"Norm of the gradient by {what}; {where}."),
+        table("Growth of a small change of the state; below 0 it fades", headings, rows),
     )  # fmt: skip

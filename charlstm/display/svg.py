@@ -22,7 +22,10 @@ LEVELS = 8  # of heat
 
 
 class Line(NamedTuple):
-    """A curve `y` over `x`, with a gap where it is not finite or above its axis; with `dots` its points are marked."""
+    """A curve `y` over `x`; with `dots` its points are marked.
+
+    There is a gap where it is not finite, above its axis or, of a logarithmic one, below.
+    """
 
     name: str
     x: Sequence[float]
@@ -156,7 +159,7 @@ def _curve(line: Line, number: int, x: Axis, y: Axis) -> list[Element]:
     every = max(1, len(line.x) // _MAX_POINTS)
     path, before, parts = "", False, list[Element]()
     for at, value in list(zip(line.x, line.y, strict=True))[::every]:
-        known = math.isfinite(at) and math.isfinite(value) and (value > 0 or not y.log) and value <= y.high
+        known = math.isfinite(at) and math.isfinite(value) and value <= y.high and (not y.log or value >= y.low)
         if known:
             place = f"{_round(_across(x, at))} {_round(_down(y, value))}"
             path += f"{'L' if before else 'M'}{place}"

@@ -238,14 +238,17 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
 
     lags = np.arange(65)
     curves = [Line("trained", lags, 0.9**lags), Line("at initialisation", lags, np.where(lags < 9, 0.1**lags, 0))]
-    section = gradients_section(curves, ["It grows by 0.9 a step."], "4 windows")
+    section = gradients_section(
+        curves, [("trained", -0.1054, np.nan), ("at initialisation", -2.3026, 0.5)], "the cell", "4 windows"
+    )
     paths = [each.get("d") or "" for each in section.iter("path") if (each.get("class") or "").startswith("line")]
     assert paths[0].count("L") == 64 and paths[1].count("L") == 8
-    assert "trained from 1 to 0.0012" in "".join(section.itertext())
+    text = "|".join(section.itertext())
+    assert "trained from 1 to 0.0012" in text and "trained|-0.1054|at initialisation|-2.3026|0.5000" in text
 
 
 @pytest.mark.parametrize("values", [np.full((3, 2), np.nan), np.zeros((3, 2))])
 def test_nothing_to_draw_is_no_error(values):
     gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "")
     time_constants_section([("layer 1", values.ravel())], "forget", "")
-    gradients_section([Line("x", list(range(values.size)), values.ravel().tolist())], [], "")
+    gradients_section([Line("x", list(range(values.size)), values.ravel().tolist())], [], "", "")
