@@ -21,7 +21,7 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, load, memory, train
+from charlstm.language_model import LanguageModel, card, compare, load, memory, train
 from charlstm.score import Evaluation, Score
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "VocabularyError",
+    "card",
+    "compare",
     "events",
     "load",
     "memory",

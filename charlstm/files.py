@@ -108,8 +108,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that becomes `path` when the block ends well, and vanishes when it does not.
 
     Raises:
-        StorageError: the disk is full, or the folder may not be written to.
+        StorageError: the disk is full, the folder may not be written to, or `path` is a folder, a device or a pipe.
     """
+    if is_no_file(path):
+        raise StorageError(f"cannot write {path}: it is not a file", "choose another name")
     with storage_errors(path):
         try:
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from charlstm.arguments import method_takes, takes
 from charlstm.config import RunConfig
@@ -18,6 +18,7 @@ from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
 from charlstm.options import (
+    CompareOptions,
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
@@ -25,6 +26,7 @@ from charlstm.options import (
     MemoryOptions,
     OnProgress,
     ReadOptions,
+    ReportOptions,
     SampleOptions,
     SamplesOptions,
     TrainOptions,
@@ -34,12 +36,15 @@ from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
+    from charlstm.evaluation.comparison import Comparison
     from charlstm.evaluation.files import FileScores
     from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.gates import Gates
-    from charlstm.inspection.neurons import Neurons
     from charlstm.inspection.gradients import GradientFlow
     from charlstm.inspection.memory import Trial
+    from charlstm.inspection.neurons import Neurons
+    from charlstm.overview import Overview
+    from charlstm.runs.card import Card
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -400,6 +405,37 @@ class LanguageModel:
 
         return decompress(self.weights, data, name, on_progress)
 
+    def report(self, path: Path | str, **options: Any) -> None:
+        """Write a page about the model for a browser: one HTML file that needs nothing else.
+
+        Card, learning curves, samples, a passage with the surprise of each character, what happens inside while it is
+        read, and scores without a network. The options are those of `ReportOptions`: `temperature`, `length` and `seed`
+        of the samples, `text` or `file`, `passage`, `own_text`, `unknown`, `encoding`, `baseline`, `on_progress`.
+
+        Raises:
+            ConfigError: an option is out of range, or contradicts another.
+            CorpusError: the file of the passage cannot be found or read.
+            VocabularyError: the passage has unknown characters, and they are not to be skipped.
+            StorageError: the page cannot be written.
+        """
+        from charlstm.display.report import write_report
+
+        write_report(self.overview(**options), user_path(path))
+
+    @method_takes(ReportOptions)
+    @_with_jax
+    def overview(self, options: ReportOptions) -> "Overview":
+        """What a report says, as facts and arrays.
+
+        Raises:
+            ConfigError: an option is out of range, or contradicts another.
+            CorpusError: the file of the passage cannot be found or read.
+            VocabularyError: the passage has unknown characters, and they are not to be skipped.
+        """
+        from charlstm.overview import overview
+
+        return overview(self.weights, options)
+
     def save(self, path: Path | str) -> None:
         """Save the model as one file, which `load` reads: parameters, settings and vocabulary.
 
@@ -450,6 +486,41 @@ def growing_memory(options: MemoryOptions) -> "Iterator[Trial]":
     from charlstm.runtime.setup import each_within, ready_jax
 
     return each_within(ready_jax, trials(options))
+
+
+@_with_jax
+def card(path: Path | str | None = None) -> "Card":
+    """What is known of a run without running it, even of one that has no weights yet; or of a weights file.
+
+    Settings, parameter tensors, vocabulary, reports, the best validation and the sizes of the files. By default it is
+    that of the newest run in runs/.
+
+    Raises:
+        RunError: it is missing, damaged or of another format.
+    """
+    from charlstm.runs.card import read_card
+    from charlstm.runs.folder import newest_run
+
+    return read_card(path if path is not None else newest_run())
+
+
+@takes(CompareOptions)
+@_with_jax
+def compare(options: CompareOptions) -> "Comparison":
+    """Score runs on the same characters of a common text; how they were trained, and in which settings they differ.
+
+    Each but the first has its `difference` to the first one, in nats per character, with a standard error that is
+    paired by block. Models of other vocabularies and units are compared by the characters of the text.
+
+    Raises:
+        ConfigError: fewer than two runs are named, or no text, and the first run has no validation part.
+        CorpusError: a text cannot be found or read.
+        RunError: a run has no weights, is missing or damaged, or the first run's own text has changed.
+        VocabularyError: a model does not know a character of the text, and it is not to be skipped.
+    """
+    from charlstm.evaluation.comparison import compare as compare_runs
+
+    return compare_runs(options)
 
 
 @takes(TrainOptions)

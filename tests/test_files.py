@@ -101,6 +101,15 @@ def test_a_folder_that_is_a_file_is_an_error(tmp_path):
         write_text(tmp_path / "file" / "below", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_only_a_file_is_replaced_by_a_file(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for path in (pipe, tmp_path):
+        with pytest.raises(StorageError, match="is not a file"):
+            write_text(path, "text")
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
 def test_a_closed_pipe_is_no_storage_error():
     with pytest.raises(BrokenPipeError), storage_errors("standard output"):
         raise BrokenPipeError

@@ -23,17 +23,19 @@ FLOORS = [
     {"evaluation", "sampling"},
     {"compression", "training"},
     {"inspection"},
-    {"benchmark", "language_model"},
+    {"benchmark", "overview"},
     {"display"},
+    {"language_model"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 UPWARDS = {("events", "runs")}  # the type of what an event carries
-NEEDS_JAX = {"inspection", "model", "sampling", "training", "benchmark"}
+NEEDS_JAX = {"inspection", "model", "sampling", "training", "benchmark", "overview"}
 FILES_THAT_NEED_JAX = {
     "compression/coder.py", "compression/learner.py", "compression/packing.py", "compression/walk.py",
-    "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py", "evaluation/static.py",
-    "evaluation/surprise.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
+    "evaluation/comparison.py", "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py",
+    "evaluation/static.py",
+    "evaluation/surprise.py", "runs/card.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
 }  # fmt: skip
 WITH_TERMINAL = {"cli", "display"}
 

@@ -7,12 +7,14 @@ import typer
 
 from charlstm import __version__
 from charlstm.cli.benchmark import benchmark
+from charlstm.cli.compare import compare
 from charlstm.cli.complete import complete
 from charlstm.cli.compress import compress, decompress
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
 from charlstm.cli.inspect import inspect
 from charlstm.cli.plot import plot
+from charlstm.cli.report import report
 from charlstm.cli.sample import sample
 from charlstm.cli.signals import ending_imports
 from charlstm.cli.train import train
@@ -27,7 +29,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Main commands": (train, sample, complete, evaluate, inspect),
-    "More": (compress, decompress, plot, benchmark, corpora),
+    "More": (compare, report, plot, compress, decompress, benchmark, corpora),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -67,8 +67,8 @@ def _parameter(field: dataclasses.Field, about: Option) -> inspect.Parameter:
 
 def _for_typer(hint: Any) -> Any:
     """A path may be a string, and is one here: Typer knows no such unions, and `Path` drops what tells ./~ from ~."""
-    for several in (list[str], list[int]):
-        if several in typing.get_args(hint):  # a flag that may be given several times
+    for several in (list[str], list[int], list[float]):  # a flag that may be given several times
+        if several in typing.get_args(hint):
             return several | None
     return str | None if _is_path(hint) else hint
 

@@ -2,21 +2,30 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from charlstm.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from charlstm.cli.inspect import Output
+
+class Output(NamedTuple):
+    """As what a view is to come out: as JSON, as files of these names; and what a heat map of gates shows."""
+
+    as_json: bool
+    png: str | None
+    svg: str | None
+    npz: str | None
+    units: int
+    gate: str | None
 
 
-def files_of(output: "Output") -> dict[str, Path]:
+def files_of(output: Output) -> dict[str, Path]:
     """The files that are asked for, by their kinds.
 
     Raises:
-        ConfigError: one cannot be a file.
+        ConfigError: one cannot be a file, or matplotlib is missing.
     """
     from charlstm.files import is_no_file, user_path
 
@@ -24,6 +33,10 @@ def files_of(output: "Output") -> dict[str, Path]:
     for path in files.values():
         if is_no_file(path):
             raise ConfigError(f"{path} is not a file", "name one")
+    if "png" in files or "svg" in files:
+        from charlstm.display.plots import new_figure
+
+        new_figure()  # or it is said at once that there can be none
     return files
 
 
@@ -37,7 +50,7 @@ def bring_out(
     """Write the files, drawing only if there are pictures; then JSON, or the files' names or, without any, `show`.
 
     Raises:
-        ConfigError: matplotlib is missing, or there is nothing to draw.
+        ConfigError: there is nothing to draw.
         StorageError: a file cannot be written.
     """
     from charlstm.display.console import result, write_json

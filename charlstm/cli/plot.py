@@ -1,10 +1,12 @@
 """`charlstm plot`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from charlstm.cli.options import NEWEST
+
+Over = Literal["characters", "time"]
 
 
 def plot(
@@ -14,6 +16,7 @@ def plot(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="PATH", help="The picture; its ending is its type.")
     ] = "learning.png",
+    over: Annotated[Over, typer.Option(help="What the curves are drawn over.")] = "characters",
 ) -> None:
     """Plot the learning curves of runs. Needs the extra `plots`."""
     from charlstm.display.console import result
@@ -27,5 +30,5 @@ def plot(
     for name, lines in reports.items():
         if not lines:
             raise RunError(f"{name} has no reports yet", "train it first")
-    learning_curves(reports, user_path(output))
+    learning_curves(reports, user_path(output), [over])
     result(output)

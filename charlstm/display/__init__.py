@@ -7,6 +7,9 @@ tables       results
 heatmap      a text whose characters are tinted by their surprise or another number
 rows         JSON lines and CSV for programs
 bars         progress of what takes its time
+sparkline    a curve on a line
+card         a run on a page of the terminal
+comparison   runs beside each other
 watcher      a run while it trains: live view, plain lines or JSON
 repeat       the command that repeats a run exactly
 gradients    how they flow back: a table with bars, and a picture
@@ -20,4 +23,8 @@ neurons      units with a meaning
 attribution  what a prediction rests on
 paintings    both as pictures
 tensorboard  event files
+page         HTML as a tree of elements
+svg          charts for it
+inside       gates, neurons and gradients on it
+report       all that is known of a model on one page; report.css and report.js are its style and its script
 """

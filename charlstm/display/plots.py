@@ -14,39 +14,45 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
-    """Draw the losses of `runs`, name -> reports, over the characters read; the type of picture is `path`'s ending.
+_KEYS = {"characters": "characters", "time": "elapsed_seconds"}  # axis -> where reports have it
+AXES = tuple(_KEYS)
+
+
+def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, axes: Sequence[str] = AXES[:1]) -> None:
+    """Draw the losses of `runs`, name -> reports, once over each of `axes`; the type of picture is `path`'s ending.
 
     Raises:
         ConfigError: matplotlib is missing, or cannot draw that type of picture.
         StorageError: the picture cannot be written.
     """
-    figure = new_figure(8, 4.5)
-    axes = figure.subplots()
-    for number, (name, reports) in enumerate(runs.items()):
-        colour, shown = f"C{number}", visible(name).replace("$", r"\$")  # dollars would begin a formula
-        millions = [report["characters"] / 1e6 for report in reports]
-        axes.plot(
-            millions, [_loss_of(report) for report in reports], color=colour, alpha=0.4, label=f"training of {shown}"
-        )
-        validations = [
-            (m, r["validation_loss"]) for m, r in zip(millions, reports, strict=True) if r["validation_loss"]
-        ]
-        if validations:
-            axes.plot(
-                *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"validation of {shown}"
-            )
-    axes.set_xlabel("characters read (millions)")
-    axes.set_ylabel("loss (nats per character)")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    supported, kind = figure.canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
-    if kind not in supported:
-        raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
+    kind = picture_type(path)
+    figure = new_figure(8 if len(axes) == 1 else 6 * len(axes))
+    panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=True):
+        for number, (name, reports) in enumerate(runs.items()):
+            shown = visible(name).replace("$", r"\$")  # dollars would begin a formula
+            _draw_losses(panel, axis, reports, f"C{number}", shown)
+        panel.set_xlabel("characters read (millions)" if axis == "characters" else "time (minutes)")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("loss (nats per character)")
+    if any(panel.has_data() for panel in panels):
+        panels[0].legend(frameon=False)
     save_figure(figure, path, kind)
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def picture_type(path: Path) -> str:
+    """What kind of picture the ending of `path` stands for.
+
+    Raises:
+        ConfigError: matplotlib is missing, or cannot draw it.
+    """
+    supported, kind = new_figure().canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
+    if kind not in supported:
+        raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
+    return kind
+
+
+def new_figure(width: float = 8, height: float = 4.5) -> "Figure":
     """An empty figure of so many inches.
 
     Raises:
@@ -73,6 +79,21 @@ def save_figure(figure: "Figure", path: Path, kind: str) -> None:
     with atomic_write(path) as file, warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "charlstm"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+
+
+def _draw_losses(panel: Any, axis: str, reports: Sequence[dict[str, Any]], colour: str, name: str) -> None:
+    """The losses of a run, where it is known how far it was."""
+    scale = 1e6 if axis == "characters" else 60
+    known = [(report[_KEYS[axis]] / scale, report) for report in reports if report[_KEYS[axis]] is not None]
+    panel.plot(
+        [x for x, _ in known], [_loss_of(report) for _, report in known], color=colour, alpha=0.4,
+        label=f"training of {name}",
+    )  # fmt: skip
+    validations = [(x, report["validation_loss"]) for x, report in known if report["validation_loss"]]
+    if validations:
+        panel.plot(
+            *zip(*validations, strict=True), color=colour, marker="o", markersize=3, label=f"validation of {name}"
+        )
 
 
 def _loss_of(report: dict[str, Any]) -> float:

@@ -18,11 +18,10 @@ from charlstm import events
 from charlstm.config import to_dict
 from charlstm.display.bars import Bars
 from charlstm.display.console import as_flag, command, count, duration, err, nats, note, on_terminal, result, write_json
+from charlstm.display.sparkline import sparkline
 from charlstm.display.visible import visible
 from charlstm.errors import StorageError, worded
 from charlstm.options import format_schedule
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def _describe(event: events.Started) -> None:
@@ -210,18 +209,6 @@ def _report_line(report: events.Report) -> str:
         f"{duration(report.elapsed_seconds)}"
         + (f"  {report.skipped:,} steps skipped: not finite" if report.skipped else "")
     )
-
-
-def sparkline(values: list[float], width: int) -> str:
-    """A curve as block characters: high is bad. Its first tenth, where the loss falls fast, may be off the scale."""
-    if not values:
-        return ""
-    bins = min(width, len(values))
-    parts = (values[k * len(values) // bins : (k + 1) * len(values) // bins] for k in range(bins))
-    means = [sum(part) / len(part) for part in parts]
-    low, high = min(means), max(means[bins // 10 :])
-    shares = (min(1.0, (mean - low) / ((high - low) or 1.0)) for mean in means)
-    return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in shares)
 
 
 class _TimeLeft(ProgressColumn):

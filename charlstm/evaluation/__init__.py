@@ -9,4 +9,5 @@ characters   what is shown of them: characters and lines
 files        a score for each of many files
 novelty      what of a text stands in another
 report       everything that `evaluate` is asked for
+comparison   models beside each other, on the same places of a text
 """

@@ -14,4 +14,5 @@ flow      how gradients flow back, and how small changes grow
 gradients the same beside other runs, and beside the three cells before any training
 tasks     texts that can only be continued rightly by who remembers
 memory    how far each cell remembers: small networks, trained on these texts
+predictions  what was expected at each place of a text
 """

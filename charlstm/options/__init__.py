@@ -10,12 +10,16 @@ complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
 inspect    `InspectOptions`, and `MemoryOptions` of what needs no run
+compare    `CompareOptions`
+report     `ReportOptions`
 """
 
+from charlstm.options.compare import CompareOptions
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
 from charlstm.options.inspect import InspectOptions, MemoryOptions
+from charlstm.options.report import ReportOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
 from charlstm.options.schedule import format_schedule, is_schedule, parse_schedule
 from charlstm.options.shared import (
@@ -39,6 +43,7 @@ __all__ = [
     "DOCUMENTS",
     "RESUMED_WITH",
     "Cell",
+    "CompareOptions",
     "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
@@ -49,6 +54,7 @@ __all__ = [
     "Precision",
     "PrecisionOption",
     "ReadOptions",
+    "ReportOptions",
     "SampleOptions",
     "SamplesOptions",
     "Texts",

@@ -6,12 +6,9 @@ from pathlib import Path
 
 from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
-from charlstm.schema import check_options, from_one, option
 from charlstm.schema import UP_TO_ALL, Bounds, check_options, from_one, option
 
-GRADIENT_FLOW, MEMORY = "Gradient flow", "Memory"
-
-_NEURONS, _ATTRIBUTION = "Neurons", "Attribution"
+_NEURONS, _ATTRIBUTION, _GRADIENT_FLOW, _MEMORY = "Neurons", "Attribution", "Gradient flow", "Memory"
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,13 @@ class InspectOptions:
         unset="all, at its end",
     )  # fmt: skip
     last: int = option(200, "Characters before it that are looked at.", _ATTRIBUTION, from_one(2_000))
-    on_progress: OnProgress | None = None
     lags: int | None = option(
-        None, "Follow gradients back over this many characters.", GRADIENT_FLOW, from_one(4096), "128"
+        None, "Follow gradients back over this many characters.", _GRADIENT_FLOW, from_one(4096), "128"
+    )
     beside: Path | str | list[str] | None = option(
-        None, "Another run to show beside this one; may be given several times.", GRADIENT_FLOW, unset="none"
+        None, "Another run to show beside this one; may be given several times.", _GRADIENT_FLOW, unset="none"
+    )
+    on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -74,9 +73,9 @@ class MemoryOptions:
 
     _: dataclasses.KW_ONLY
     minutes: float = option(
-        1.0, "Train each of the three cells for so long.", MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
+        1.0, "Train each of the three cells for so long.", _MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
     )
-    seed: int = option(0, "Seed of the texts and of the networks.", MEMORY, UP_TO_ALL)
+    seed: int = option(0, "Seed of the texts and of the networks.", _MEMORY, UP_TO_ALL)
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

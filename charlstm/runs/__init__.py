@@ -7,4 +7,5 @@ lock         one process at a time writes to a run
 weights      parameters with the settings and the vocabulary that they belong to
 checkpoints  what resuming needs, bit for bit
 texts        the texts that a user names, and those that a run remembers
+card         what is known of a run without running it
 """

@@ -71,6 +71,18 @@ class Run:
         return make_header(self.config, self.vocabulary)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each of its files that is there now."""
+        names = [CONFIG, _VOCABULARY, WEIGHTS, _METRICS]
+        for folder in (_CHECKPOINTS, _TENSORBOARD):
+            names += sorted(f"{folder}/{file.name}" for file in (self.folder / folder).glob("[!.]*"))
+        found: dict[str, int] = {}
+        for name in names:
+            with suppress(OSError):  # it may be gone by now, for a run may be training
+                found[name] = (self.folder / name).stat().st_size
+        return found
+
+    @property
     def replaces_another(self) -> bool:
         """Whether the run is new, and an older one still stands in its place."""
         return self.folder != self.path and exists(self.path / CONFIG)
@@ -212,6 +224,17 @@ def open_run(path: Path) -> Run:
     vocabulary = Vocabulary.from_json(_read(where), str(where))
     _check_size(config, vocabulary, str(where))
     return Run(path, config, vocabulary, path)
+
+
+def open_any_run(path: Path) -> Run:
+    """The run at `path` or, where none has taken its place yet, the one that is being made there.
+
+    Raises:
+        RunError: there is neither, or it is of another format or damaged.
+    """
+    if exists(path / CONFIG) or not exists(path / _NEW / CONFIG):
+        return open_run(path)
+    return dataclasses.replace(open_run(path / _NEW), path=path)
 
 
 def read_config(path: Path) -> RunConfig:

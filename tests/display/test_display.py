@@ -11,9 +11,10 @@ from rich.console import Console
 
 from charlstm.display import bars, console, watcher
 from charlstm.display.console import _Console, count, note
+from charlstm.display.sparkline import sparkline
 from charlstm.display.tables import show_score
 from charlstm.display.visible import visible
-from charlstm.display.watcher import Watcher, _LiveView, sparkline
+from charlstm.display.watcher import Watcher, _LiveView
 from charlstm.errors import StorageError
 from charlstm.events import NotSaved, Report, Saved
 from charlstm.score import Evaluation

@@ -18,6 +18,7 @@ import pytest
 
 from charlstm.display.advice import advise
 from charlstm.errors import CharLSTMError, CorpusError, RunError, StorageError
+from charlstm.runs.card import read_card
 from charlstm.runs.checkpoints import load_facts
 from charlstm.runs.folder import open_run, settle
 from charlstm.runs.lock import lock
@@ -315,13 +316,17 @@ def test_lines_that_are_no_reports_are_left_out(tmp_path):
 
 def test_what_is_read_as_reports_can_be_drawn_and_advised_on(path):
     pytest.importorskip("matplotlib")
-    from charlstm.display.plots import learning_curves
+    from charlstm.display.card import show_card
+    from charlstm.display.plots import AXES, learning_curves
+    from charlstm.display.report import curves_section
 
     lines = [checked(GOOD | {name: value}) for name in KEYS for value in (0, 10**18, None)] + LINES
     (path / "metrics.jsonl").write_bytes(b"\n".join(lines))
     reports = open_run(path).metrics.read()
     assert len(reports) > len(KEYS)
-    learning_curves({"run": reports}, path.parent / "curve.png")
+    learning_curves({"run": reports}, path.parent / "curve.png", AXES)
+    show_card(read_card(path))
+    curves_section(reports)
     assert isinstance(advise(reports, open_run(path).config), str)
 
 

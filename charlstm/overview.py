@@ -1,0 +1,149 @@
+"""Everything that a report says of a model: facts and arrays, which display/report.py puts on a page."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from charlstm.errors import ConfigError, CorpusError, RunError
+from charlstm.evaluation.baseline import baselines
+from charlstm.evaluation.characters import characters
+from charlstm.evaluation.static import score_text
+from charlstm.inspection.passage import Passage, open_passage
+from charlstm.inspection.predictions import Predictions, predict
+from charlstm.inspection.trace import trace
+from charlstm.options import ReportOptions, SampleOptions
+from charlstm.runs.card import Card, card_of
+from charlstm.runs.texts import own_text
+from charlstm.runs.weights import Weights
+from charlstm.sampling.samples import stream_sample
+from charlstm.score import Score
+from charlstm.text.vocabulary import Vocabulary
+
+_SCORED = 2**18  # characters of the validation part, its first ones, that are scored
+_WATCHED, _UNITS = 160, 16  # characters and units whose gates are shown
+_NO_TEXT = (ConfigError, CorpusError, RunError)  # the model's own text is gone, or has no validation part
+
+
+class Letter(NamedTuple):
+    """A character of the passage, its surprise in bits (NaN where nothing predicts it), and what was likeliest."""
+
+    text: str
+    bits: float
+    likeliest: list[tuple[str, float]]
+
+
+class Watched(NamedTuple):
+    """What some units of a layer, counted from 1, did while the passage was read: gate or state -> `[N, U]`."""
+
+    layer: int
+    units: list[int]
+    arrays: dict[str, np.ndarray]
+
+
+class Sampled(NamedTuple):
+    """A text that was sampled."""
+
+    temperature: float
+    seed: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a report says of a model.
+
+    `symbols` are the first of the passage, over which some units are `watched`; `where` says what the passage is of.
+    `scores` are of the first characters of the validation part, the model's own as "this model"; `no_scores` says why
+    there are none.
+    """
+
+    card: Card
+    samples: list[Sampled]
+    letters: list[Letter]
+    symbols: list[str]
+    watched: list[Watched]
+    where: str
+    scores: dict[str, Score]
+    no_scores: str = ""
+
+
+def overview(weights: Weights, options: ReportOptions) -> Overview:
+    """Look at a model from all sides.
+
+    Raises:
+        ConfigError: an option contradicts another.
+        CorpusError: the file of the passage cannot be found or read.
+        VocabularyError: the passage has unknown characters, and they are not to be skipped.
+        RunError: the run is damaged.
+    """
+    on_progress = options.on_progress or (lambda what, done, total: None)
+    card, samples = card_of(weights), list[Sampled]()
+    for temperature in options.temperatures:
+        on_progress("sampling", len(samples), len(options.temperatures))
+        asked = SampleOptions(length=options.length, temperature=temperature, seed=options.seed)
+        samples.append(Sampled(temperature, options.seed, "".join(stream_sample(weights, asked))))
+    on_progress("reading the passage", 0, 0)
+    passage = _passage(weights, options, samples[0].text)
+    ids = passage.pieces[0]
+    letters = list(_letters(weights.vocabulary, ids, predict(weights, ids)))
+    scores, reason = dict[str, Score](), "they were not asked for"
+    if options.baseline:
+        on_progress("scoring the validation part", 0, 0)
+        try:
+            scores = _scores(weights, options)
+        except _NO_TEXT as error:
+            reason = error.message
+    symbols = [_name_of(weights.vocabulary, int(each)) for each in ids[:_WATCHED]]
+    return Overview(card, samples, letters, symbols, _watch(weights, ids), passage.where, scores, reason)
+
+
+def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
+    """What the model is watched with; for want of any text, a sample of its own."""
+    try:
+        return open_passage(weights, options.looked_at(), options.passage)
+    except _NO_TEXT:
+        if options.text is not None or options.file is not None or options.own_text is not None:
+            raise
+    vocabulary = weights.vocabulary
+    ids = vocabulary.encode(vocabulary.symbols_of(sample))[: options.passage]
+    return Passage([ids], f"{len(ids):,} {vocabulary.unit}s of the first sample, for want of the model's own text")
+
+
+def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) -> Iterator[Letter]:
+    """The characters of the passage; where one is of several bytes, what was likeliest is what was so for the first."""
+    place = 0
+    for character in characters(vocabulary, [(vocabulary.points[ids], predictions.nats)]):
+        chances = zip(predictions.likeliest[place], predictions.probabilities[place], strict=True)
+        named = [(_name_of(vocabulary, int(each)), float(chance)) for each, chance in chances]
+        yield Letter(character.text, character.bits, [] if math.isnan(predictions.nats[place]) else named)
+        of_bytes = vocabulary.unit == "byte" and ids[place] != vocabulary.boundary
+        place += len(character.text.encode("utf-8", "surrogateescape")) if of_bytes else 1
+
+
+def _watch(weights: Weights, ids: np.ndarray) -> list[Watched]:
+    """What the units of each layer did whose state varied most, over the first characters of the passage."""
+    layers = next(trace(weights, ids[:_WATCHED]))
+    found = list[Watched]()
+    for number, inside in enumerate(layers, 1):
+        arrays = {name: np.asarray(array) for name, array in inside._asdict().items()}
+        units = np.sort(np.argsort(-arrays["hidden"].var(0), kind="stable")[:_UNITS])
+        found.append(Watched(number, units.tolist(), {name: array[:, units] for name, array in arrays.items()}))
+    return found
+
+
+def _name_of(vocabulary: Vocabulary, symbol: int) -> str:
+    if symbol == vocabulary.boundary:
+        return "the document's end"
+    return vocabulary.text_of(vocabulary.decode(np.array([symbol])))
+
+
+def _scores(weights: Weights, options: ReportOptions) -> dict[str, Score]:
+    """The model's own score and those without a network, of the same characters."""
+    training, held_out = own_text(weights, options.own_text)[0].split(weights.config.training.validation)
+    if not len(held_out):
+        raise ConfigError("the run has no validation part")
+    ids = held_out[: _SCORED + 1]
+    return {"this model": score_text(weights, ids)} | baselines(training, ids, weights.vocabulary)
