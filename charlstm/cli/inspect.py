@@ -61,6 +61,8 @@ def inspect(
         return
     if of_trials != MemoryOptions():
         raise ConfigError("--minutes and --seed are for --memory, which is not given")
+    if not of_gradients and (options.lags or options.beside):
+        raise ConfigError("--lags and --beside are for --gradients, which is not given")
     _VIEWS[view](run, options, output)
 
 
