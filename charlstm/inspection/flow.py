@@ -9,8 +9,7 @@ it is above, they explode.
 
 All norms are logarithms, and vectors are brought to length 1 after each step: 1e-60 is a norm like any other.
 
-N: characters of a window.  B: windows, each with a state of its own.  T: characters in which growth is measured.
-K: lags.  H: hidden size.  V: vocabulary.
+N: characters of a window.  B: windows, each with a state of its own.  K: lags.  H: hidden size.
 """
 
 import math
@@ -107,7 +106,7 @@ def measure_flow(name: str, model: ModelConfig, params: nnx.State, windows: np.n
     starts = range(0, windows.shape[1], at_once)
     groups = [jax.device_get(flow(params, windows[:, start : start + at_once])) for start in starts]
     growth, gradients, carousels = jax.tree.map(lambda *parts: np.concatenate(parts, -1, dtype=np.float64), *groups)
-    if np.isnan(growth).any():
+    if any(np.isnan(logs).any() for logs in jax.tree.leaves((growth, gradients))):
         raise RunError(f"{name}: its numbers are not finite", "the weights are of a training that went wrong")
     curves = [
         Curve(layer, part, logs)
@@ -116,7 +115,8 @@ def measure_flow(name: str, model: ModelConfig, params: nnx.State, windows: np.n
     ]
     growth = growth[warm_up:]
     rates = growth.mean(0)
-    error = rates.std(ddof=1) / math.sqrt(len(rates)) if len(rates) > 1 else math.nan
+    with np.errstate(invalid="ignore"):  # minus infinity has no error: a state that forgets all at once
+        error = rates.std(ddof=1) / math.sqrt(len(rates)) if len(rates) > 1 else math.nan
     return Flow(name, model, float(rates.mean()), float(error), len(rates), growth.size, curves)
 
 

@@ -6,7 +6,7 @@ from what is near: in a minute of texts with all distances at once an LSTM learn
 agreement. Windows are shorter than most distances. Gradients do not reach beyond them, but the state does: what is
 measured is how far a network carries what it has learned to keep.
 
-L: characters of a text.  S: texts that are read in parallel.  T: characters of a window.  V: vocabulary.
+L: characters of a text.  S: texts that are read in parallel.  V: vocabulary.
 """
 
 import dataclasses

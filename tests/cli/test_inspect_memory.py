@@ -53,6 +53,7 @@ def test_the_table_and_the_picture_say_what_they_rest_on(tmp_path, capfd):
         (["--memory", "--lags", "3"], "--lags 3` is not for --memory"),
         (["--memory", "--npz", "x"], "--npz x` is not for --memory"),
         (["--memory", "--gradients"], "--gradients and --memory contradict each other"),
+        (["--lags", "3"], "--lags and --beside are for --gradients"),
         (["--gradients", "--minutes", "3"], "--minutes and --seed are for --memory"),
     ],
 )

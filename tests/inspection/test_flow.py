@@ -195,9 +195,19 @@ def test_the_decay_is_the_first_lag_with_so_little_left():
     assert flow.Curve(1, "cell", np.full((3, 2), -np.inf)).decay(0.5) is None  # a head of zeros
 
 
-def test_weights_that_are_not_finite_are_refused(numbers):
+@pytest.mark.parametrize("name", ["layers.0.bias", "head_bias"])
+def test_weights_that_are_not_finite_are_refused(name, numbers):
     model = config()
     tensors = random_tensors(model, numbers)
-    tensors["layers.0.bias"][0] = np.nan
+    tensors[name][0] = np.nan
     with pytest.raises(RunError, match="this run: its numbers are not finite"):
         measure_flow("this run", model, from_tensors(model, tensors, "test"), numbers.integers(0, SYMBOLS, (9, 1)), 2)
+
+
+def test_what_forgets_at_once_grows_by_minus_infinity(numbers):
+    model = config("rnn")
+    tensors = random_tensors(model, numbers)
+    tensors["layers.0.recurrent_kernel"] *= 0
+    found = measure_flow("it", model, from_tensors(model, tensors, "test"), numbers.integers(0, SYMBOLS, (9, 2)), 2)
+    assert found.growth == -math.inf and math.isnan(found.growth_error)
+    assert np.isneginf(curve(found, "hidden")).all()
