@@ -63,8 +63,7 @@ def train(
                 if board:
                     board.sample(event.step, text)
                     with suppress(CharLSTMError):  # such as weights that are not finite: the run goes on or back
-                        gates = model.gates(event.excerpt, unknown="skip", shown=2 * len(event.excerpt))
-                        board.gates(event.step, gates)
+                        board.gates(event.step, model.gates(event.excerpt, unknown="skip", shown=20_000))
             case _:
                 pass
 

@@ -124,7 +124,7 @@ def _style(console: Console, shade: Shade) -> Style | None:
     """None where there are no colours."""
     if console.color_system is None or console.no_color:
         return None
-    return shade.basic if console.color_system == "standard" else shade.tint
+    return shade.tint if console.color_system in ("truecolor", "256") else shade.basic
 
 
 def _cells(console: Console, shade: Shade, width: int) -> Segment:

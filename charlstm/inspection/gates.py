@@ -148,7 +148,8 @@ def open_gates(weights: Weights, options: InspectOptions) -> Gates:
         MemoryLimitError: there is not memory enough for so many characters.
     """
     numbers = layer_numbers(weights, options)
-    passage = open_passage(weights, options, _CHARACTERS, _PIECES, _WARM_UP)
+    pieces = max(1, min(_PIECES, _CHARACTERS // options.shown))  # the first of them is shown
+    passage = open_passage(weights, options, _CHARACTERS, pieces, _WARM_UP)
     return read_gates(weights, passage, numbers, options.shown, options.on_progress)
 
 

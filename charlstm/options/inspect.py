@@ -27,7 +27,7 @@ class InspectOptions:
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
     layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
     shown: int = option(
-        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(100_000)
+        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(20_000)
     )
     unit: str | None = option(
         None,
