@@ -38,12 +38,12 @@ def show_neurons(found: "Neurons") -> None:
 
 def _show_table(neurons: "list[Neuron]") -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("feature", "unit", "score", "", "luck", "what it holds"):
-        is_figure = heading in ("score", "luck")
+    for heading in ("feature", "unit", "score", "", "luck", "untrained", "what it holds"):
+        is_figure = heading in ("score", "luck", "untrained")
         table.add_column(heading, justify="right" if is_figure else "left", no_wrap=heading != "what it holds")
     for each in neurons:
-        figures = f"{each.score:.3f}", each.measure, f"{each.luck:.3f}"
-        meaning = each.meaning if each.gain > 0 else "(no more than luck)"
+        figures = f"{each.score:.3f}", each.measure, f"{each.luck:.3f}", f"{each.untrained:.3f}"
+        meaning = each.meaning if each.follows else "(no more than luck)"
         table.add_row(each.feature.name, f"{each.layer}.{each.unit}", *figures, meaning)
     show(table)
 
