@@ -17,8 +17,8 @@ def show_neurons(found: "Neurons") -> None:
     if found.neurons:
         _show_table(found.neurons)
         result(
-            "the score is AUC (0.5 is guessing) of what is yes or no, R2 (0 is guessing) of a number; luck is the best "
-            "that any unit gets for the feature shifted against the text"
+            "scores are AUC (0.5 is guessing) of yes or no, R2 (0 is guessing) of numbers; beside them what the best "
+            "unit gets by luck, for the feature shifted against the text, and untrained, with random weights"
         )
         result(f"learned from the first half and scored on the second half of {found.where}")
     by_reason: dict[str, list[str]] = {}
