@@ -85,11 +85,13 @@ class Report:
 class SampleDue:
     """A good moment to look at a sample: `LanguageModel(event.weights).sample()`.
 
-    The weights are a copy, which stays what it is while training goes on.
+    The weights are a copy, which stays what it is while training goes on. `excerpt` is the beginning of the validation
+    part, or of the training part if there is none: a text to look at a model with, the same at every step.
     """
 
     step: int
     weights: "Weights"
+    excerpt: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,14 +27,14 @@ def show(run: str | None, options: InspectOptions, output: "Output") -> None:
     with Bars() as bars:
         chosen["on_progress"] = bars
         found = model.gates(**chosen)
-    gate = _gate_of(found, output.gate)
+    names = _names(found, output.gate)
     if npz := files.get("npz"):
         found.save(npz)
     if pictures := {kind: path for kind, path in files.items() if kind != "npz"}:
         from charlstm.display.gateplots import draw_gates
         from charlstm.display.plots import save_figure
 
-        figure = draw_gates(found, gate, output.units)
+        figure = draw_gates(found, names[-1], output.units)
         for kind, path in pictures.items():
             save_figure(figure, path, kind)
     if output.as_json:
@@ -43,14 +43,14 @@ def show(run: str | None, options: InspectOptions, output: "Output") -> None:
         for path in files.values():
             result(str(path))
     else:
-        shown.show_gates(found, gate, output.units)
+        shown.show_gates(found, names, output.units)
 
 
-def _gate_of(found: "Gates", wanted: str | None) -> str:
-    """The name of what the heat map shows: what is kept, by default."""
-    names = list(next(iter(found.layers.values())).arrays)
+def _names(found: "Gates", wanted: str | None) -> list[str]:
+    """What the heat maps show: by default what is kept, and below it the memory in which it is."""
     if wanted is None:
-        return found.keeps or names[-1]
+        return [found.keeps, found.memory] if found.keeps else [found.memory]
+    names = list(next(iter(found.layers.values())).arrays)
     if wanted not in names:
         raise ConfigError(f"--gate {wanted}: the model has none of that name", f"it has {', '.join(names)}")
-    return wanted
+    return [wanted]

@@ -17,9 +17,9 @@ _FILES = "Files"
 # What each view goes with. A view is a file of this room that has `show(run, options, output)`.
 _TEXT = {"text", "file", "own_text", "unknown", "encoding"}
 _VIEWS = {
-    "attribution": {"run", *_TEXT, "at", "last", "as_json", "png", "svg", "npz"},
-    "neurons": {"run", *_TEXT, "layer", "unit", "as_json", "png", "svg", "npz"},
     "gates": {"run", *_TEXT, "layer", "shown", "units", "gate", "as_json", "png", "svg", "npz"},
+    "neurons": {"run", *_TEXT, "layer", "unit", "as_json", "png", "svg", "npz"},
+    "attribution": {"run", *_TEXT, "at", "last", "as_json", "png", "svg", "npz"},
 }
 
 
@@ -56,27 +56,39 @@ def inspect(
     ] = False,
     attribution: Annotated[bool, _flag("Which earlier characters a prediction rests on.", "--attribution")] = False,
     units: Annotated[
-        int, typer.Option("--units", help="So many units, those that vary most.", min=1, rich_help_panel=_GATES)
-    ] = 16,
+        int,
+        typer.Option(
+            "--units",
+            help="So many units, those that vary most; the picture has them, too.",
+            min=1,
+            rich_help_panel=_GATES,
+        ),
+    ] = 10,
     gate: Annotated[
         str | None,
         typer.Option(
-            "--gate", help="This gate, or cell, hidden or candidate.", show_default="what keeps", rich_help_panel=_GATES
+            "--gate",
+            help="This gate, or cell, hidden or candidate.",
+            show_default="forget and cell",
+            rich_help_panel=_GATES,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     png: Annotated[str | None, _file("The picture as PNG. Needs the extra `plots`.", "--png")] = None,
     svg: Annotated[str | None, _file("The picture as SVG. Needs the extra `plots`.", "--svg")] = None,
-    npz: Annotated[str | None, _file("The arrays, for NumPy: ids, text, layers.0.forget and so on.", "--npz")] = None,
+    npz: Annotated[
+        str | None, _file("The arrays, for NumPy: ids [N], text, layers.0.forget [N, H] and so on.", "--npz")
+    ] = None,
 ) -> None:
-    """Look inside a model while it reads a text: by default at its gates, over a part of what it was validated on."""
-    wanted = [
-        name for name, is_given in {"gates": gates, "neurons": neurons, "attribution": attribution}.items() if is_given
-    ]
+    """Look inside a model: what happens in it while it reads a text, by default the validation part of its own."""
+    views = {"gates": gates, "neurons": neurons, "attribution": attribution}
+    wanted = [name for name, is_given in views.items() if is_given]
     if len(wanted) > 1:
         raise ConfigError(f"{' and '.join(f'--{name}' for name in wanted)} contradict each other", "give one of them")
     view = wanted[0] if wanted else "gates"
     _require_fitting(context, view)
+    if run == chosen["file"] == "-":
+        raise ConfigError("standard input cannot be both the model and a text", "name a file for one of them")
     options = InspectOptions(**chosen)  # what is out of range is refused before anything is loaded
     importlib.import_module(f"charlstm.cli.{view}").show(run, options, Output(as_json, png, svg, npz, units, gate))
 

@@ -1,5 +1,6 @@
 """`charlstm train`."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from charlstm import events
 from charlstm.cli.options import TEXT_HELP, options_of
 from charlstm.cli.signals import Signals
+from charlstm.errors import CharLSTMError
 from charlstm.language_model import LanguageModel
 from charlstm.language_model import train as train_model
 from charlstm.options import BUNDLED, RESUMED_WITH, TrainOptions, cannot_resume_with
@@ -24,7 +26,8 @@ def train(
     context: typer.Context,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help=TEXT_HELP, show_default=BUNDLED)] = None,
     tensorboard: Annotated[
-        bool, _watching("Also write event files for TensorBoard; needs the extra `tensorboard`.")
+        bool,
+        _watching("Also write event files for TensorBoard, with histograms of gates; needs the extra `tensorboard`."),
     ] = False,
     quiet: Annotated[bool, _watching("Show the result only.")] = False,
     as_json: Annotated[bool, _watching("Print events as JSON lines.", "--json")] = False,
@@ -54,10 +57,13 @@ def train(
             case events.Report() if board:
                 board.show(event)
             case events.SampleDue() if board or not quiet:
-                text = LanguageModel(event.weights).sample(length=_SAMPLE_LENGTH, seed=event.step)
+                model = LanguageModel(event.weights)
+                text = model.sample(length=_SAMPLE_LENGTH, seed=event.step)
                 watcher.sample(event.step, text)
                 if board:
                     board.sample(event.step, text)
+                    with suppress(CharLSTMError):  # such as weights that are not finite: the run goes on or back
+                        board.gates(event.step, model.gates(event.excerpt, unknown="skip", shown=20_000))
             case _:
                 pass
 

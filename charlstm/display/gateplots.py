@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charlstm.display.gates import columns_of, full_name, shown_of
+from charlstm.display.gates import columns_of, full_name, in_words, shown_of
 from charlstm.display.plots import new_figure
 from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError, setting
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from charlstm.inspection.gates import Gates
 
+_WITHIN = 0.99  # of the values of a state are told apart by their colours
 _MAX_LAYERS, _MAX_CHARACTERS, _MAX_NAMED = 4, 300, 64  # that a picture has room for
 _CHARACTER, _UNIT, _BETWEEN, _BELOW = 0.105, 0.085, 0.3, 3.4  # inches
 _COLOURS = {
     "forget": "#c0392b", "input": "#2471a3", "output": "#229954", "reset": "#2471a3", "update": "#c0392b",
 }  # fmt: skip
 _PICTURES = {"\u2424": "\u21b5", "\u2409": "\u2192"}  # of line end and tab: those that the font has
-_BINS = 24
+_SHORTEST, _LONGEST = 0.01, 1e6  # characters
 
 
 def draw_gates(gates: "Gates", name: str, units: int) -> "Figure":
@@ -45,7 +46,8 @@ def draw_gates(gates: "Gates", name: str, units: int) -> "Figure":
     if gates.keeps:
         heights.append(_BELOW)
     figure = new_figure(max(10.0, _CHARACTER * shown + 2.5, 6.0 * len(layers)), sum(heights))
-    figure.suptitle(visible_in_line(f"{gates.cell.upper()}: {shown_of(gates, shown)}"), fontsize=10, parse_math=False)
+    title = f"{gates.cell.upper()}: {shown_of(gates, shown)}; units whose {full_name(name)} varies most"
+    figure.suptitle(visible_in_line(title), fontsize=10, parse_math=False)
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     upper, *lower = parts[:, 0]
     axes: Any = upper.subplots(len(panels), 1, squeeze=False)[:, 0]
@@ -65,7 +67,7 @@ def draw_gates(gates: "Gates", name: str, units: int) -> "Figure":
 
 def _draw_map(axes: "Axes", values: np.ndarray, is_gate: bool, order: Sequence[int]) -> None:
     """Values `[N, U]` of the units `order`, from below 0 to above or, of a gate, from 0 to 1."""
-    largest = 1.0 if is_gate else float(np.abs(values).max()) or 1.0
+    largest = 1.0 if is_gate else float(np.quantile(np.abs(values), _WITHIN)) or 1.0
     image = axes.imshow(
         values.T, aspect="auto", interpolation="nearest", cmap="viridis" if is_gate else "RdBu_r",
         vmin=0 if is_gate else -largest, vmax=largest,
@@ -74,7 +76,9 @@ def _draw_map(axes: "Axes", values: np.ndarray, is_gate: bool, order: Sequence[i
     axes.set_yticks(range(len(named)), labels=list(map(str, named)), fontsize=4.5)
     axes.set_ylabel("unit", fontsize=7)
     axes.tick_params(length=0, pad=1)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.005, fraction=0.015, aspect=12)
+    bar = axes.figure.colorbar(
+        image, ax=axes, pad=0.005, fraction=0.015, aspect=12, extend="neither" if is_gate else "both"
+    )
     bar.set_label("share that passes" if is_gate else "value", fontsize=6)
     bar.ax.tick_params(labelsize=6, length=2)
 
@@ -108,21 +112,25 @@ def _draw_shares(axes: "Axes", gates: "Gates", number: int) -> None:
 
 
 def _draw_constants(axes: "Axes", gates: "Gates", number: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     constants = gates.layers[number].time_constants
     assert constants is not None
-    finite = constants[np.isfinite(constants)]
-    low, high = finite.min(initial=1.0), finite.max(initial=1.0) * 1.001
-    places = np.clip(constants, low, high)  # what never fades comes last
-    axes.hist(places, np.geomspace(low, high, _BINS + 1), color=_COLOURS[gates.keeps or ""], alpha=0.8)
+    places = np.clip(constants, _SHORTEST, _LONGEST)  # what never fades comes last
+    low, high = float(places.min()), 1.001 * float(places.max())
+    bars = math.ceil(2 * len(places) ** (1 / 3))  # Rice's rule
+    edges = np.geomspace(low / 1.001, high, bars + 1).tolist()
+    axes.hist(places, edges, color=_COLOURS[gates.keeps or ""], alpha=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,g}" if high / low < 50 else "")
     median = float(np.median(constants))
     if math.isfinite(median):
         axes.axvline(median, color="0.2", linewidth=0.8)
-    axes.set_xlabel(f"time constant -1 / mean(ln {gates.keeps}) ({gates.unit}s)")
+    axes.set_xlabel(f"time constant -1 / ln(mean {gates.keeps} gate) ({gates.unit}s)")
     axes.set_ylabel("units")
-    axes.set_title(f"how long a memory lasts\nlayer {number}: median {median:.3g} {gates.unit}s; {_rest(gates)}")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"how long a memory lasts\nlayer {number}: median {in_words(median)} {gates.unit}s; {_rest(gates)}")
     _small(axes)
 
 

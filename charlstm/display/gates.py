@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from wcwidth import iter_graphemes, wcswidth
 
-from charlstm.display.console import count, out, result, show
+from charlstm.display.console import count, on_terminal, out, result, show
 from charlstm.display.visible import visible_in_line
 
 if TYPE_CHECKING:
@@ -34,21 +34,21 @@ class Shade(NamedTuple):
 
 def _shade(least: float, tint: str, basic: str, mark: str) -> Shade:
     light = sum(int(tint[place : place + 2], 16) for place in (1, 3, 5)) > 330
-    return Shade(least, Style.parse(f"{'black' if light else '#eeeeee'} on {tint}"), Style.parse(basic), mark)
+    return Shade(least, Style.parse(f"{'black' if light else '#ffffff'} on {tint}"), Style.parse(basic), mark)
 
 
-# From 0 to 1: the colours of matplotlib's viridis.
+# From 0 to 1, ever lighter; of the 256 colours that terminals agree on.
 GATE = (
-    _shade(0.0, "#440154", "white on black", " "),
-    _shade(0.1, "#482475", "white on blue", "░"),
-    _shade(0.2, "#414487", "white on blue", "░"),
-    _shade(0.3, "#355f8d", "black on cyan", "▒"),
-    _shade(0.4, "#2a788e", "black on cyan", "▒"),
-    _shade(0.5, "#21918c", "black on cyan", "▒"),
-    _shade(0.6, "#22a884", "black on cyan", "▒"),
-    _shade(0.7, "#44bf70", "black on green", "▓"),
-    _shade(0.8, "#7ad151", "black on green", "▓"),
-    _shade(0.9, "#fde725", "black on yellow", "█"),
+    _shade(0.0, "#5f005f", "white on black", " "),
+    _shade(0.1, "#5f0087", "white on blue", "░"),
+    _shade(0.2, "#5f00af", "white on blue", "░"),
+    _shade(0.3, "#005faf", "black on cyan", "▒"),
+    _shade(0.4, "#0087af", "black on cyan", "▒"),
+    _shade(0.5, "#00af87", "black on cyan", "▒"),
+    _shade(0.6, "#5fd75f", "black on cyan", "▒"),
+    _shade(0.7, "#87d700", "black on green", "▓"),
+    _shade(0.8, "#d7d700", "black on green", "▓"),
+    _shade(0.9, "#ffff5f", "black on yellow", "█"),
 )
 # From -1 to 1: dark where there is nothing.
 SIGNED = (
@@ -56,7 +56,7 @@ SIGNED = (
     _shade(-0.75, "#00afff", "black on cyan", "="),
     _shade(-0.5, "#0087d7", "white on blue", "-"),
     _shade(-0.25, "#005f87", "white on blue", "-"),
-    _shade(-0.1, "#1c1c1c", "white on black", " "),
+    _shade(-0.1, "#262626", "white on black", " "),
     _shade(0.1, "#875f00", "white on red", "+"),
     _shade(0.25, "#d75f00", "white on red", "+"),
     _shade(0.5, "#ff8700", "black on yellow", "#"),
@@ -67,22 +67,23 @@ _MIN_BARS = 6
 _NAMED = 5  # units that keep longest
 
 
-def show_gates(gates: "Gates", name: str, units: int) -> None:
-    """All of it, layer by layer; `name` is what the heat map shows, of so many `units`."""
+def show_gates(gates: "Gates", names: Sequence[str], units: int) -> None:
+    """All of it, layer by layer; heat maps of `names`, of the `units` of which the last of these varies most."""
     for number, layer in gates.layers.items():
-        show_map(out, layer, gates.symbols, name, units, _title(gates, number, layer, name, units))
+        order = layer.varying(names[-1], units)
+        for name in names:
+            shown, all_units = layer.arrays[name].shape
+            of_units = count(all_units, "unit")
+            if units < all_units:
+                of_units = f"the {units} of {all_units} units whose {full_name(names[-1])} varies most"
+            title = f"{full_name(name)} of layer {number}, {of_units}; {shown_of(gates, shown)}"
+            show_map(out, layer, gates.symbols, name, order, title)
     if gates.keeps is None:
         result("(a plain RNN has no gates: there is nothing to be closed or open)")
         return
     show_shares(gates)
     for number, layer in gates.layers.items():
         show_constants(gates, number, layer)
-
-
-def _title(gates: "Gates", number: int, layer: "LayerGates", name: str, units: int) -> str:
-    shown, all_units = layer.arrays[name].shape
-    of_units = f"the {units} of {all_units} units that vary most" if units < all_units else count(all_units, "unit")
-    return f"{full_name(name)} of layer {number}, {of_units}; {shown_of(gates, shown)}"
 
 
 def full_name(name: str) -> str:
@@ -95,21 +96,22 @@ def shown_of(gates: "Gates", shown: int) -> str:
     return gates.where if shown == gates.characters else f"the first {shown:,} of {gates.where}"
 
 
-def show_map(console: Console, layer: "LayerGates", symbols: Sequence[str], name: str, units: int, title: str) -> None:
+def show_map(
+    console: Console, layer: "LayerGates", symbols: Sequence[str], name: str, units: Sequence[int], title: str
+) -> None:
     """A heat map: characters from left to right, in bands as wide as the terminal, and units below each other."""
-    values = layer.arrays[name]
-    chosen = layer.varying(name, units)
-    largest = 1.0 if name in layer.closed else float(np.abs(values[:, chosen]).max()) or 1.0
+    values = layer.arrays[name][:, units]
+    largest = 1.0 if name in layer.closed else float(np.abs(values).max()) or 1.0
     shades = GATE if name in layer.closed else SIGNED
-    levels = np.searchsorted([shade.least for shade in shades[1:]], values[:, chosen] / largest, side="right")
-    console.print(title, soft_wrap=False)
-    console.print(_legend(console, shades, largest), soft_wrap=False)
+    levels = np.searchsorted([shade.least for shade in shades[1:]], values / largest, side="right")
+    console.print(title, soft_wrap=not on_terminal(console))
+    console.print(_legend(console, shades, largest), soft_wrap=not on_terminal(console))
     columns = columns_of(symbols)
-    label = max(len("unit"), len(str(max(chosen)))) + 1
+    label = max(len("unit"), len(str(max(units)))) + 1
     for start, end in _bands([cells for _, cells in columns], console.width - label):
         rows = ["".join(text for text, _ in columns[start:end])]
         console.print(f"{'unit':>{label - 1}} {rows[0]}", soft_wrap=True)
-        for place, unit in enumerate(chosen):
+        for place, unit in enumerate(units):
             row = [Segment(f"{unit:>{label - 1}} ")]
             cells = zip(levels[start:end, place].tolist(), (cells for _, cells in columns[start:end]), strict=True)
             for level, run in groupby(cells, key=lambda each: each[0]):
@@ -122,7 +124,7 @@ def _style(console: Console, shade: Shade) -> Style | None:
     """None where there are no colours."""
     if console.color_system is None or console.no_color:
         return None
-    return shade.basic if console.color_system == "standard" else shade.tint
+    return shade.tint if console.color_system in ("truecolor", "256") else shade.basic
 
 
 def _cells(console: Console, shade: Shade, width: int) -> Segment:
@@ -136,7 +138,7 @@ def _legend(console: Console, shades: Sequence[Shade], largest: float) -> Text:
     for shade in shades:
         value = f"{shade.least * largest:.2g}"
         style = _style(console, shade)
-        text.append(f"{shade.mark}{value}  " if style is None else f" {value} ", style or "")
+        text.append(f"{shade.mark} {value}  " if style is None else f" {value} ", style or "")
     return text
 
 
@@ -196,7 +198,7 @@ def show_constants(gates: "Gates", number: int, layer: "LayerGates") -> None:
     """How long the units of a layer keep what they have, as a histogram on a log scale."""
     constants = layer.time_constants
     assert constants is not None
-    result(f"how long a memory of layer {number} lasts: -1 / mean(ln {gates.keeps}), of {gates.where}")
+    result(f"how long a memory of layer {number} lasts: -1 / ln(mean {gates.keeps} gate), of {gates.where}")
     edges, counts = histogram(constants)
     table = Table(box=None, pad_edge=False)
     table.add_column(f"{gates.unit}s", justify="right", no_wrap=True)
@@ -207,12 +209,13 @@ def show_constants(gates: "Gates", number: int, layer: "LayerGates") -> None:
         table.add_row(words, f"{number_of:,}", "█" * math.ceil(_BAR * number_of / max(counts)))
     show(table)
     order = np.argsort(-constants, kind="stable")[:_NAMED].tolist()
-    longest = ", ".join(f"{unit} ({_characters(float(constants[unit]))})" for unit in order)
-    result(f"median {_characters(float(np.median(constants)))} {gates.unit}s; longest: unit {longest}")
+    longest = ", ".join(f"{unit} ({in_words(float(constants[unit]))})" for unit in order)
+    result(f"median {in_words(float(np.median(constants)))} {gates.unit}s; longest: unit {longest}")
     show()
 
 
-def _characters(constant: float) -> str:
+def in_words(constant: float) -> str:
+    """A time constant in three digits."""
     return "for ever" if math.isinf(constant) else f"{constant:,.3g}" if constant < 1000 else f"{constant:,.0f}"
 
 

@@ -60,9 +60,9 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path, kind: str) -> None:
-    """Write a figure as a picture of type `kind`, which is the same bytes for the same figure.
+    """Write a figure as a picture of type `kind`; an SVG is the same bytes for the same figure.
 
-    A character that no font of matplotlib has is a box, and no warning.
+    A character that matplotlib's font does not have is a box, and no warning.
 
     Raises:
         StorageError: it cannot be written.

@@ -1,6 +1,7 @@
-"""Reports and samples for TensorBoard; importing this without tensorboardX is a `ConfigError`."""
+"""Reports, samples and gates for TensorBoard; importing this without tensorboardX is a `ConfigError`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Report
@@ -10,6 +11,9 @@ try:
 except ImportError as error:
     hint = "install it with `pip install 'charlstm[tensorboard]'`"
     raise ConfigError(f"{setting('tensorboard')} needs tensorboardX", hint) from error
+
+if TYPE_CHECKING:
+    from charlstm.inspection.gates import Gates
 
 
 class Board:
@@ -34,6 +38,12 @@ class Board:
     def sample(self, step: int, text: str) -> None:
         """Add a sample, as it stands."""
         self._writer.add_text("sample", "    " + text.replace("\n", "\n    "), step)
+
+    def gates(self, step: int, gates: "Gates") -> None:
+        """Add a histogram of each gate of each layer, over all units and characters; in an RNN of the hidden state."""
+        for number, layer in gates.layers.items():
+            for name in layer.closed or ("hidden",):
+                self._writer.add_histogram(f"layer {number}/{name}", layer.arrays[name], step)
 
     def close(self) -> None:
         """Write out what is left."""

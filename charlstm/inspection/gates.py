@@ -3,9 +3,11 @@
 The shares are those of Karpathy, Johnson & Fei-Fei (2015), "Visualizing and Understanding Recurrent Networks": a gate
 is nearly closed (left-saturated) below 0.1, nearly open (right-saturated) above 0.9.
 
-A memory of the cell state fades as c' = f c + ..., so what is left of it after k characters is f_1 f_2 ... f_k. That is
-exp(-k / tau) with the time constant tau = -1 / mean(ln f), in characters: the mean is that of the logarithms, as one
-character at which f is nearly 0 clears what a hundred have kept. In a GRU the update gate has the part of f.
+What lies on the belt c' = f c + ... fades with f. Of a memory that is k characters old f_1 f_2 ... f_k is left, and
+that is on average about mean(f)^k = exp(-k / tau), with the time constant tau = -1 / ln mean(f) in characters. In a GRU
+the update gate has the part of f. (With the mean of ln f it would be the rate at which the last rest vanishes, once a
+character at which f is nearly 0 has cleared it. Of a unit that keeps a line and is cleared at its end, what is left
+falls to 1/e in 20 characters: the mean of f says 18, that of ln f 7.)
 
 N: characters that are shown.  H: hidden size.  B: streams.
 """
@@ -31,12 +33,13 @@ CLOSED, OPEN = 0.1, 0.9
 # What each cell has from 0 to 1, and which of them says what is kept.
 GATES = {"lstm": ("forget", "input", "output"), "gru": ("reset", "update"), "rnn": ()}
 KEEPS = {"lstm": "forget", "gru": "update", "rnn": None}
+MEMORY = {"lstm": "cell", "gru": "hidden", "rnn": "hidden"}
 
 _CHARACTERS, _PIECES = 20_000, 16
 _WARM_UP = 512  # characters, as where a text is scored in parts (evaluation/static.py)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1)
 _BYTES = 48  # of a unit and character: six arrays, twice as they are put together
-_LEAST = np.finfo(np.float32).tiny  # a gate that is 0 has no logarithm
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class LayerGates:
         values = self.arrays[name].astype(np.float64)
         units = np.argsort(-values.std(0), kind="stable")[:count]
         centred = values[:, units] - values[:, units].mean(0)
-        unit_vectors = centred / np.maximum(np.linalg.norm(centred, axis=0), _LEAST)
+        unit_vectors = centred / np.maximum(np.linalg.norm(centred, axis=0), _TINY)
         _, vectors = np.linalg.eigh(unit_vectors.T @ unit_vectors)  # in rising order
         angles = np.arctan2(vectors[:, -2 % len(units)], vectors[:, -1])
         order = np.argsort(angles, kind="stable")
@@ -91,6 +94,11 @@ class Gates:
     def keeps(self) -> str | None:
         """The gate that says how much of the past is kept; a plain RNN has none."""
         return KEEPS[self.cell]
+
+    @property
+    def memory(self) -> str:
+        """The state in which the past is kept."""
+        return MEMORY[self.cell]
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, as JSON has them."""
@@ -140,7 +148,8 @@ def open_gates(weights: Weights, options: InspectOptions) -> Gates:
         MemoryLimitError: there is not memory enough for so many characters.
     """
     numbers = layer_numbers(weights, options)
-    passage = open_passage(weights, options, _CHARACTERS, _PIECES, _WARM_UP)
+    pieces = max(1, min(_PIECES, _CHARACTERS // options.shown))  # the first of them is shown
+    passage = open_passage(weights, options, _CHARACTERS, pieces, _WARM_UP)
     return read_gates(weights, passage, numbers, options.shown, options.on_progress)
 
 
@@ -214,7 +223,7 @@ class _Layer:
         self._pieces: dict[str, list[np.ndarray]] = {}
         self._closed: dict[str, Any] = dict.fromkeys(self._gates, 0)  # sums `[H]`
         self._open: dict[str, Any] = dict.fromkeys(self._gates, 0)
-        self._logs: Any = 0.0
+        self._kept: Any = 0.0
         self._characters = 0
 
     def add(self, inside: Inside, counts: np.ndarray, warm_up: int) -> None:
@@ -228,7 +237,7 @@ class _Layer:
             self._closed[gate] += (values < CLOSED).sum(0)
             self._open[gate] += (values > OPEN).sum(0)
         if self._keeps:
-            self._logs += np.log(np.maximum(getattr(inside, self._keeps)[counts], _LEAST), dtype=np.float64).sum(0)
+            self._kept += getattr(inside, self._keeps)[counts].sum(0, dtype=np.float64)
         self._characters += int(counts.sum())
 
     def result(self) -> LayerGates:
@@ -239,10 +248,10 @@ class _Layer:
         """
         names = [*self._gates, *(name for name in self._pieces if name not in self._gates)]
         arrays = {name: np.concatenate(self._pieces[name]) for name in names}
-        if not all(np.isfinite(array).all() for array in (*arrays.values(), self._logs)):
+        if not all(np.isfinite(array).all() for array in (*arrays.values(), self._kept)):
             raise RunError("there are no gates to see: the model's weights are not finite", "train it again")
-        with np.errstate(divide="ignore"):  # of a gate that is 1 throughout
-            constants = self._characters / np.abs(self._logs) if self._keeps else None
+        with np.errstate(divide="ignore"):  # of a gate that is always 0, or always 1
+            constants = 1 / np.abs(np.log(self._kept / self._characters)) if self._keeps else None
         closed, is_open = (
             {gate: sums[gate] / self._characters for gate in self._gates} for sums in (self._closed, self._open)
         )

@@ -9,10 +9,12 @@ import numpy as np
 
 from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.options import InspectOptions
-from charlstm.runs.texts import find_files, open_texts, own_text
+from charlstm.runs.texts import find_files, own_text
 from charlstm.runs.weights import Weights
+from charlstm.text.corpus import open_corpus
+from charlstm.text.documents import Documents
 from charlstm.text.reading import AS_BYTES, can_begin_anywhere, excerpt, text_encoding
-from charlstm.text.spool import is_read_once
+from charlstm.text.spool import name_of
 from charlstm.text.unpacking import is_packed
 
 _LARGE = 1 << 22  # bytes: smaller files are read whole
@@ -54,7 +56,7 @@ def open_passage(weights: Weights, options: InspectOptions, length: int, pieces:
         symbols = vocabulary.known_symbols(options.text, options.unknown)
         found, name = [vocabulary.encode_prompt(symbols)[:length]], "the text given"
     elif options.file is not None:
-        found, name = _pieces_of_file(weights, options, length, pieces, warm_up), str(options.file)
+        found, name = _pieces_of_file(weights, options, length, pieces, warm_up), name_of(options.file)
     else:
         own, _ = own_text(weights, options.own_text, options.on_progress)
         held_out = own.split(weights.config.training.validation)[1]
@@ -81,7 +83,6 @@ def _pieces_of_file(
         len(files) == 1
         and settings.documents == "whole"  # which depends on what was read before
         and can_begin_anywhere(encoding)
-        and not is_read_once(files[0])
         and (vocabulary.unit == "byte" or not is_packed(files[0]))
         and (size := files[0].stat().st_size) > max(_LARGE, each * pieces)
     ):
@@ -89,10 +90,9 @@ def _pieces_of_file(
         if vocabulary.unit == "character" and options.unknown == "skip":
             texts = map(vocabulary.keep_known, texts)
         return [vocabulary.encode(text)[: length // pieces + warm_up] for text in texts]
-    corpus = open_texts(
-        str(options.file), settings.unit, options.encoding or settings.encoding, vocabulary, options.unknown,
-        options.on_progress, settings.documents,
-    )  # fmt: skip
+    corpus = open_corpus(
+        files, settings.unit, encoding, vocabulary, options.unknown, documents=Documents(settings.documents)
+    )
     return _spread(corpus.ids, length, pieces, warm_up)
 
 

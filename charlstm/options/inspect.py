@@ -27,7 +27,7 @@ class InspectOptions:
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
     layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
     shown: int = option(
-        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(100_000)
+        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(20_000)
     )
     unit: str | None = option(
         None,
@@ -46,3 +46,11 @@ class InspectOptions:
         check_options(self)
         if self.text is not None and self.file is not None:
             raise ConfigError(f"{setting('text')} and {setting('file')} contradict each other", "give one of them")
+        if self.encoding and self.file is None:
+            raise ConfigError(
+                f"{setting('encoding', self.encoding)} is for a file, but none is named",
+                f"name one: {setting('file')}",
+            )
+        if self.own_text is not None and (self.text is not None or self.file is not None):
+            other = "text" if self.text is not None else "file"
+            raise ConfigError(f"{setting('own_text')} and {setting(other)} contradict each other", "give one of them")

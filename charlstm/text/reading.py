@@ -13,7 +13,7 @@ from charlstm.text.unpacking import unpacked
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
-_ANYWHERE = ("utf-8", "ascii", "iso8859-1", "cp1252")  # encodings
+_ANYWHERE = ("utf-8", "ascii", "iso8859-1", "cp1252")  # encodings: a character is the same wherever it stands
 BLOCK_BYTES = 1 << 22  # bytes read at a time
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
 

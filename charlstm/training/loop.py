@@ -38,6 +38,7 @@ from charlstm.training.steps import Stepper, TrainState, initial_state
 
 _MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
 _MAX_ROLLBACKS = 5
+_EXCERPT = 2048  # characters
 
 
 def train(
@@ -127,6 +128,8 @@ class _Session:
     def __init__(self, run: Run, corpus: Corpus, state: TrainState, journal: Journal) -> None:
         self._config = run.config.training
         training_ids, self._validation_ids = corpus.split(self._config.validation)
+        excerpt = (self._validation_ids if len(self._validation_ids) else training_ids)[:_EXCERPT]
+        self._excerpt = corpus.vocabulary.text_of(corpus.vocabulary.decode(excerpt))
         self._windows = Windows(training_ids, self._config.batch_size, self._config.sequence_length)
         self._stepper = Stepper(run.config.model, self._config, self._windows, state)
         self._saver = Saver(run)
@@ -182,7 +185,7 @@ class _Session:
                     copy = jax.tree.map(
                         jnp.copy, self._stepper.state.params
                     )  # the next step takes the originals' memory
-                    yield SampleDue(step=report.step, weights=self._saver.weights(copy))
+                    yield SampleDue(step=report.step, weights=self._saver.weights(copy), excerpt=self._excerpt)
             self._begin_interval()
         is_time = validated or self.journal.finished or self.clock.elapsed() - self._last_save > save_every
         wanted = should_save() or is_time

@@ -14,6 +14,7 @@ from calling import called
 from safetensors.numpy import load_file
 
 from charlstm.evaluation import baseline
+from charlstm.runs.weights import fingerprint, load_weights
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n" * 12
 SMALL = [
@@ -560,11 +561,15 @@ def test_names_are_shown_as_they_are(here, capfd):
 
 def test_tensorboard_has_the_reports_and_those_of_an_overwritten_run_are_gone(here):
     pytest.importorskip("tensorboardX")
-    command = ["train", "verse.txt", *SMALL, "--run", "run", "--quiet", "--overwrite"]
+    command = ["train", "verse.txt", *SMALL, "--run", "run", "--quiet", "--overwrite", "--sample-every", "3"]
     assert called([*command, "--tensorboard"]) == 0
-    assert any(b"loss/validation" in path.read_bytes() for path in Path("run/tensorboard").iterdir())
+    written = b"".join(path.read_bytes() for path in Path("run/tensorboard").iterdir())
+    for tag in b"loss/validation", b"gradient_norm", b"layer_1/forget", b"layer_1/input", b"layer_1/output":
+        assert tag in written
+    watched = fingerprint(load_weights("run"))
     assert called(command) == 0
     assert not Path("run/tensorboard").exists()
+    assert fingerprint(load_weights("run")) == watched, "a model that is watched learns the same"
 
 
 def test_tensorboard_is_told_from_where_a_resumed_run_goes_on(tmp_path):

@@ -23,11 +23,15 @@ def inspect(trained_run, text_file, capfd):
 def test_gates_are_shown_below_the_text_with_what_they_rest_on(inspect):
     status, out, err = inspect("--text", "The salt road\n", "--units", 3, "--layer", 2)
     lines = out.splitlines()
-    assert status == 0 and err == ""
-    assert lines[0] == "forget gate of layer 2, the 3 of 16 units that vary most; 14 characters of the text given"
-    assert lines[2] == "unit The salt road␤" and all(len(line) == 19 for line in lines[3:6])
-    assert "layer 1" not in out and "longest: unit" in out
-    assert out.count("of 14 characters of the text given") == 2
+    units = "of layer 2, the 3 of 16 units whose cell state varies most; 14 characters of the text given"
+    assert status == 0 and err == "" and "layer 1" not in out
+    assert lines[0] == f"forget gate {units}" and lines[7] == f"cell state {units}"
+    for start in 2, 9:
+        assert lines[start] == "unit The salt road␤" and all(len(line) == 19 for line in lines[start + 1 : start + 4])
+    assert [line[:4] for line in lines[3:6]] == [line[:4] for line in lines[10:13]], "the same units"
+    assert "longest: unit" in out and out.count("of 14 characters of the text given") == 2
+    lines = inspect("--text", "The salt road\n", "--gate", "hidden", "--layer", 1)[1].splitlines()
+    assert lines[0].startswith("hidden state of layer 1") and "forget gate of" not in "".join(lines[:15])
 
 
 def test_json_has_the_figures(inspect, text_file):
@@ -58,7 +62,10 @@ def test_pictures_and_arrays_are_files(inspect, tmp_path):
     ("arguments", "status", "message"),
     [
         (["--text", "The", "--file", "x"], 2, "--text and --file contradict"),
-        (["--layer", 3], 2, "no layer 3"),
+        (["--text", "The", "--own-text", "x"], 2, "--own-text and --text contradict"),
+        (["--encoding", "utf-8"], 2, "for a file"),
+        (["--gates", "--units", "0"], 2, "--units"),
+        (["--layer", 3, "--text", "The"], 2, "no layer 3"),
         (["--layer", 65], 2, "--layer is 65"),
         (["--text", "The", "--gate", "update"], 2, "forget, input, output, candidate, cell, hidden"),
         (["--file", "nowhere.txt"], 1, "nowhere.txt"),
@@ -69,7 +76,22 @@ def test_pictures_and_arrays_are_files(inspect, tmp_path):
 )
 def test_what_is_wrong_is_said_in_a_sentence(inspect, arguments, status, message):
     found, out, err = inspect(*arguments)
-    assert (found, out) == (status, "") and message in " ".join(err.split())
+    assert (found, out) == (status, "") and message in " ".join(err.replace("\u2502", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("takes", "arguments", "given"),
+    [({"run"}, ["--png", "x.png"], "--png"), ({"run"}, ["--json"], "--json"), ({"as_json"}, ["--json"], "a run")],
+)
+def test_what_is_not_for_a_view_is_refused(inspect, monkeypatch, takes, arguments, given):
+    module = sys.modules["charlstm.cli.inspect"]  # the package has a function of this name
+    monkeypatch.setattr(module, "_VIEWS", {"gates": takes})
+    status, out, err = inspect(*arguments)
+    assert (status, out) == (2, "") and f"{given} and --gates do not go together" in err
+
+
+def test_standard_input_is_one_thing_only(capfd):
+    assert calling.called(["inspect", "-", "--file", "-"]) == 2 and "both" in capfd.readouterr().err
 
 
 def test_without_matplotlib_a_picture_is_refused_and_the_extra_named(inspect, tmp_path, monkeypatch):

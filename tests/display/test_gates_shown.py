@@ -27,7 +27,7 @@ def drawn(symbols, values, name="forget", width=30, **options):
     console = Console(file=file, force_terminal=bool(options), width=width, _environ={}, **options)
     share = {name: np.zeros(values.shape[1])} if name == "forget" else {}
     layer = LayerGates({name: values}, share, share, None)
-    show_map(console, layer, symbols, name, values.shape[1], "a title")
+    show_map(console, layer, symbols, name, range(values.shape[1]), "a title")
     return file.getvalue().splitlines()
 
 
@@ -72,7 +72,7 @@ def test_shades_rise_with_the_gate_and_tell_signs_apart():
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        ({"color_system": "truecolor"}, r"48;2;253;231;37"),
+        ({"color_system": "truecolor"}, r"48;2;255;255;95"),
         ({"color_system": "256"}, r"48;5;\d+"),
         ({"color_system": "standard"}, r"\x1b\[3\d;43m"),
         ({"color_system": "256", "no_color": True}, "█"),

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,15 @@ def test_packed_texts_are_what_they_hold_and_bytes_are_bytes(knowing, tmp_path, 
     assert texts(weights, open_passage(weights, InspectOptions(file=path), 5)) == [text[:5]]
     weights = knowing(Vocabulary.of_bytes())
     assert texts(weights, open_passage(weights, InspectOptions(file=path), 2)) == ["\x1f\x8b"]
+
+
+def test_standard_input_is_read_once(knowing, monkeypatch):
+    weights = knowing(Vocabulary(LETTERS))
+    for least in (1 << 22, 100):
+        monkeypatch.setattr(room, "_LARGE", least)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abcdefg\n" * 50)))
+        passage = open_passage(weights, InspectOptions(file="-"), 5)
+        assert texts(weights, passage) == ["abcde"] and passage.where == "5 characters of standard input"
 
 
 def test_documents_have_their_boundaries(knowing, tmp_path):

@@ -533,7 +533,10 @@ def test_other_conditions_are_said_when_a_run_goes_on(make_run, corpus, monkeypa
 
 def test_samples_are_offered_as_often_as_asked(make_run, corpus):
     happened = list(train(make_run(sample_every=5), corpus))
-    assert [event.step for event in happened if isinstance(event, SampleDue)] == [5, 10, 15, 20]
+    due = [event for event in happened if isinstance(event, SampleDue)]
+    assert [event.step for event in due] == [5, 10, 15, 20]
+    held_out = corpus.split(0.1)[1]
+    assert {event.excerpt for event in due} == {corpus.vocabulary.decode(held_out)}
 
 
 def test_the_weights_of_a_sample_stay_what_they_were(make_run, corpus):
