@@ -344,8 +344,8 @@ class LanguageModel:
     def neurons(self, options: InspectOptions) -> "Neurons":
         """Which units follow which features of a text or, without one, of the validation part.
 
-        `neurons` has for each feature the best unit with its held-out `score`, what the best gets by `luck`, and its
-        `meaning`; with `unit="1.37"` that unit with each feature. `scores` are those of all units.
+        `neurons` has for each feature the best unit with its held-out `score`, what the best gets by `luck` and
+        `untrained`, and its `meaning`; with `unit="1.37"` that unit with each feature. `scores` are those of all units.
 
         Raises:
             ConfigError: an option is out of range, there is no such layer or unit, or no text.

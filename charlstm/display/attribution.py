@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.painting import Tinted
 
-NATS = signed_scale("nats for it, or below 0 against it", 0.02, 0.1, 0.5)
+SMALL = 0.02  # nats
+NATS = signed_scale("nats for it, or below 0 against it", SMALL, 0.1, 0.5)
 
 
 def show_attributions(found: "list[Attribution]") -> None:

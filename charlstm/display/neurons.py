@@ -17,8 +17,8 @@ def show_neurons(found: "Neurons") -> None:
     if found.neurons:
         _show_table(found.neurons)
         result(
-            "the score is AUC (0.5 is guessing) of what is yes or no, R2 (0 is guessing) of a number; luck is the best "
-            "that any unit gets for the feature shifted against the text"
+            "scores are AUC (0.5 is guessing) of yes or no, R2 (0 is guessing) of numbers; beside them what the best "
+            "unit gets by luck, for the feature shifted against the text, and untrained, with random weights"
         )
         result(f"learned from the first half and scored on the second half of {found.where}")
     by_reason: dict[str, list[str]] = {}
@@ -38,12 +38,12 @@ def show_neurons(found: "Neurons") -> None:
 
 def _show_table(neurons: "list[Neuron]") -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("feature", "unit", "score", "", "luck", "what it holds"):
-        is_figure = heading in ("score", "luck")
+    for heading in ("feature", "unit", "score", "", "luck", "untrained", "what it holds"):
+        is_figure = heading in ("score", "luck", "untrained")
         table.add_column(heading, justify="right" if is_figure else "left", no_wrap=heading != "what it holds")
     for each in neurons:
-        figures = f"{each.score:.3f}", each.measure, f"{each.luck:.3f}"
-        meaning = each.meaning if each.gain > 0 else "(no more than luck)"
+        figures = f"{each.score:.3f}", each.measure, f"{each.luck:.3f}", f"{each.untrained:.3f}"
+        meaning = each.meaning if each.follows else "(no more than luck)"
         table.add_row(each.feature.name, f"{each.layer}.{each.unit}", *figures, meaning)
     show(table)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charlstm.display.attribution import headline, rows
+from charlstm.display.attribution import SMALL, headline, rows
 from charlstm.display.neurons import title_of
 from charlstm.display.plots import new_figure
 from charlstm.display.signed import Cell, lines_of
@@ -15,6 +15,7 @@ from charlstm.errors import ConfigError, setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -37,7 +38,7 @@ def draw_neurons(found: "Neurons") -> "Figure":
     if not found.paintings:
         raise ConfigError("no unit follows a feature beyond luck", f"{setting('unit', '1.0')} paints one all the same")
     texts = [(title_of(each), each.characters) for each in found.paintings]
-    return _draw_texts(f"what units hold, from -1 to 1; {found.where}", texts, 1.0, "")
+    return _draw_texts(f"what units hold, from -1 to 1; {found.where}", texts, 1.0)
 
 
 def draw_attributions(found: "list[Attribution]") -> "Figure":
@@ -48,11 +49,13 @@ def draw_attributions(found: "list[Attribution]") -> "Figure":
     """
     texts = [(f"{headline(each)}\n{title}", text) for each in found for title, text in rows(each)]
     largest = max((abs(each.value) for _, text in texts for each in text if math.isfinite(each.value)), default=0)
-    return _draw_texts("which characters a prediction rests on", texts, largest or 1.0, "nats")
+    return _draw_texts("which characters a prediction rests on", texts, max(largest, 2 * SMALL), SMALL, "nats")
 
 
-def _draw_texts(heading: str, texts: "Sequence[tuple[str, Sequence[Tinted]]]", largest: float, unit: str) -> "Figure":
-    """Texts, each below its title; the deepest tints are `largest` in `unit`.
+def _draw_texts(
+    heading: str, texts: "Sequence[tuple[str, Sequence[Tinted]]]", largest: float, small: float = 0, unit: str = ""
+) -> "Figure":
+    """Texts, each below its title; the deepest tints are `largest` in `unit`, on a log scale from `small` on, if given.
 
     Raises:
         ConfigError: matplotlib is missing, or the texts have too many lines.
@@ -65,7 +68,10 @@ def _draw_texts(heading: str, texts: "Sequence[tuple[str, Sequence[Tinted]]]", l
     figure = new_figure(_CHARACTER * columns + 1.2, sum(heights) + 0.5)
     figure.suptitle(visible_in_line(heading), fontsize=9, parse_math=False)
     places = figure.subplots(len(texts), 1, squeeze=False, height_ratios=heights)[:, 0]
-    images = [_draw(axes, grid, columns, largest) for axes, grid in zip(places, grids, strict=True)]
+    from matplotlib.colors import Normalize, SymLogNorm
+
+    norm = SymLogNorm(small, vmin=-largest, vmax=largest) if small else Normalize(-largest, largest)
+    images = [_draw(axes, grid, columns, norm) for axes, grid in zip(places, grids, strict=True)]
     for axes, (title, _) in zip(places, texts, strict=True):
         title = "\n".join(map(visible_in_line, title.split("\n")))
         axes.set_title(title, fontsize=8, loc="left", parse_math=False)
@@ -75,7 +81,7 @@ def _draw_texts(heading: str, texts: "Sequence[tuple[str, Sequence[Tinted]]]", l
     return figure
 
 
-def _draw(axes: "Axes", lines: list[list[Cell]], columns: int, largest: float) -> "AxesImage":
+def _draw(axes: "Axes", lines: list[list[Cell]], columns: int, norm: "Normalize") -> "AxesImage":
     values = np.full((len(lines), columns), np.nan)
     for row, line in enumerate(lines):
         column = 0
@@ -83,9 +89,9 @@ def _draw(axes: "Axes", lines: list[list[Cell]], columns: int, largest: float) -
             values[row, column : column + cell.width] = cell.value
             axes.text(
                 column + (cell.width - 1) / 2, row, _PICTURES.get(cell.text, cell.text), ha="center", va="center",
-                fontsize=7, family="monospace", color="white" if abs(cell.value) > _DARK * largest else "black",
+                fontsize=7, family="monospace", color="white" if abs(2 * norm(cell.value) - 1) > _DARK else "black",
                 parse_math=False,
             )  # fmt: skip
             column += cell.width
     axes.set_axis_off()
-    return axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
+    return axes.imshow(values, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest")

@@ -5,6 +5,7 @@ trace        gates and states over a text
 gates        how often gates are closed and open, and how long a memory lasts
 features     what a reader could keep in mind of a text, at each character
 bins         how well a single value predicts
+following    how well each unit follows features
 neurons      which unit follows which feature
 painting     a text with a number at each character
 attribution  which characters a prediction rests on

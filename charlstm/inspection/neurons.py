@@ -4,34 +4,36 @@ What a unit holds is its cell state or, in a cell without one, its hidden state.
 as learned from the first half of the characters, and scored in the second half: by R2 where it is a number, and by the
 area under the ROC curve where it is yes or no, which is 0.5 for guessing.
 
-The best of a thousand units follows anything a little. So beside each score stands the best one by luck: what any unit
-gets for the same feature circularly shifted against the text, with its own rhythm, but of another place: the best of
-nine shifts, which a unit that follows nothing exceeds one time in ten. Where a text is strictly periodic, there is no
-other place, and nothing is beyond luck.
+Beside each score stand two that mean nothing. The best of a thousand units follows anything a little by luck: that is
+what any unit gets for the same feature circularly shifted against the text, with its own rhythm but of another place,
+and the best of nine shifts, which a unit that follows nothing exceeds one time in ten. (Where a text is strictly
+periodic there is no other place, and nothing is beyond luck.) And a good deal is followed untrained: what a network of
+random weights holds depends on the text, too, and among its units there is one that fits.
 
-N: characters.  T: time steps.  B: streams.  L: layers.  H: hidden size.  K: features.  C: features and their shifts.
+N: characters.  L: layers.  H: hidden size.  K: features.
 """
 
+import dataclasses
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charlstm.errors import ConfigError, CorpusError, RunError, setting
+from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.files import atomic_write
-from charlstm.inspection.bins import Table, bin_edges, r_squared, roc_areas, trends
 from charlstm.inspection.features import FEATURES, Feature, compute_features
+from charlstm.inspection.following import STREAMS, WARM_UP, score_units
 from charlstm.inspection.gates import layer_numbers
 from charlstm.inspection.painting import Painting, liveliest, paint
 from charlstm.inspection.passage import Passage, open_passage
-from charlstm.inspection.trace import memory, trace_streams
+from charlstm.model.parameters import initial_parameters
 from charlstm.options import InspectOptions
 from charlstm.runs.weights import Weights
 
-_CHARACTERS, _STREAMS = 100_000, 16
-_WARM_UP = 512  # characters, as where a text is scored in parts (evaluation/static.py)
+_CHARACTERS = 100_000
 _LEAST = 1_000  # characters that scores may rest on
 _LEAST_CASES = 20  # of yes and of no, in each half
 _SHIFTS = 9  # places where a feature is taken from instead
@@ -40,9 +42,10 @@ _PAINTINGS, _PAINTED, _PAINTED_ALONE = 3, 400, 2_000  # units, and characters of
 
 @dataclass(frozen=True)
 class Neuron:
-    """How well a unit follows a feature, and what the best unit gets by luck; layers count from 1, units from 0.
+    """How well a unit follows a feature, and how well the best one does by luck and untrained.
 
-    `trend` is near 1 where the feature rises with what the unit holds, near -1 where it falls.
+    Layers count from 1, units from 0. `trend` is near 1 where the feature rises with what the unit holds, near
+    -1 where it falls.
     """
 
     feature: Feature
@@ -50,12 +53,19 @@ class Neuron:
     unit: int
     score: float
     luck: float
+    untrained: float
     trend: float
 
     @property
     def gain(self) -> float:
-        """How much of the way from luck to what is perfect: 1 is perfect, 0 and below is luck."""
-        return (self.score - self.luck) / max(1 - self.luck, 1e-9)
+        """How much of the way from the better of both to what is perfect: 1 is perfect, 0 and below is not learned."""
+        nothing = max(self.luck, self.untrained)
+        return (self.score - nothing) / max(1 - nothing, 1e-9)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is more than luck, learned or not."""
+        return self.score > self.luck
 
     @property
     def measure(self) -> str:
@@ -69,6 +79,11 @@ class Neuron:
             return f"{'high' if self.trend > 0 else 'low'} {self.feature.about}"
         way = "rises with" if self.trend > 0.5 else "falls with" if self.trend < -0.5 else "bends with"
         return f"{way} {self.feature.about}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        own = {"feature": self.feature.name, "layer": self.layer, "unit": self.unit, "measure": self.measure}
+        return own | {name: getattr(self, name) for name in ("score", "luck", "untrained", "gain", "meaning")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,29 +108,26 @@ class Neurons:
         return {
             "characters": self.characters,
             "text": self.where,
-            "neurons": [
-                {"feature": each.feature.name, "layer": each.layer, "unit": each.unit, "measure": each.measure}
-                | {"score": each.score, "luck": each.luck, "gain": each.gain, "meaning": each.meaning}
-                for each in self.neurons
-            ],
+            "neurons": [each.to_dict() for each in self.neurons],
             "left_out": self.left_out,
             "paintings": [each.to_dict() for each in self.paintings],
         }
 
     def save(self, path: Path) -> None:
-        """Save arrays, as NumPy's `load` reads them: `features`, `layers`, `scores` `[K, L, H]`, `luck` `[K]`.
+        """Save arrays, as NumPy's `load` reads them: `features`, `scores` `[K, L, H]`, `luck` `[K]` and so on.
 
         Raises:
             StorageError: it cannot be written.
         """
-        luck = {each.feature.name: each.luck for each in self.neurons}
+        found = {each.feature.name: each for each in self.neurons}
         arrays: dict[str, Any] = {
             "features": np.array(_NAMES),
             "measures": np.array(["R2" if feature.is_number else "AUC" for feature in FEATURES]),
             "layers": np.array(self.layers),
             "scores": self.scores,
-            "luck": np.array([luck.get(name, np.nan) for name in _NAMES]),
         }
+        for name in ("luck", "untrained"):
+            arrays[name] = np.array([getattr(found.get(feature), name, np.nan) for feature in _NAMES])
         with atomic_write(path) as file:
             np.savez_compressed(file, **arrays)
 
@@ -134,7 +146,7 @@ def find_neurons(weights: Weights, options: InspectOptions) -> Neurons:
     """
     alone = _unit_alone(weights, options)
     layers = [alone[0]] if alone else list(layer_numbers(weights, options))
-    passage = open_passage(weights, options, _CHARACTERS, _STREAMS, _WARM_UP)
+    passage = open_passage(weights, options, _CHARACTERS, STREAMS, WARM_UP)
     if passage.characters < _LEAST and not alone:
         raise CorpusError(
             f"{passage.where} are too few to tell a meaning from luck",
@@ -147,13 +159,15 @@ def find_neurons(weights: Weights, options: InspectOptions) -> Neurons:
     scores = np.full((len(FEATURES), len(layers), weights.model.hidden_size), np.nan)
     neurons = list[Neuron]()
     if kept:
-        targets = np.concatenate(by_piece)[:, kept]
-        scores[kept], luck, trend = _score(weights, passage, targets, [FEATURES[n] for n in kept], layers, options)
-        for number, by_luck, ways in zip(kept, luck, trend, strict=True):
+        by_shift, untrained, trend = _score(weights, passage, np.concatenate(by_piece), kept, layers, options)
+        scores[kept] = by_shift[0]
+        guessing = [0.0 if FEATURES[number].is_number else 0.5 for number in kept]
+        luck = np.maximum(by_shift[1:].max((0, 2, 3)), guessing)
+        for number, *baselines, ways in zip(kept, luck, untrained.max((1, 2)), trend, strict=True):
             best = (0, alone[1]) if alone else np.unravel_index(scores[number].argmax(), scores[number].shape)
             layer, unit = map(int, best)
-            found = float(scores[number, layer, unit]), float(by_luck), float(ways[layer, unit])
-            neurons.append(Neuron(FEATURES[number], layers[layer], unit, *found))
+            figures = map(float, (scores[number, layer, unit], *baselines, ways[layer, unit]))
+            neurons.append(Neuron(FEATURES[number], layers[layer], unit, *figures))
     neurons.sort(key=lambda neuron: -neuron.gain)
     paintings = _paint(weights, passage, by_piece, neurons, alone)
     return Neurons(neurons, left_out, paintings, scores, layers, passage.characters, passage.where)
@@ -199,73 +213,21 @@ def _score(
     weights: Weights,
     passage: Passage,
     features: np.ndarray,
-    kinds: list[Feature],
+    kept: list[int],
     layers: list[int],
     options: InspectOptions,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores `[K, L, H]` of the features `[N, K]`, the best ones by luck `[K]`, and trends `[K, L, H]`."""
-    ids, places = _streams(passage)
-    N, K = features.shape
-    is_number = np.array([kind.is_number for kind in kinds])
-    features = np.where(is_number, (features - features.mean(0)) / features.std(0), features)  # for sums in float32
-    shifts = [N * number // (_SHIFTS + 1) for number in range(_SHIFTS + 1)]  # the first is none
-    middle = ids.shape[1] // 2
-    halves = slice(0, middle), slice(middle, None)  # of the streams, and so of the text
-    edges = _edges(weights, ids[:_WARM_UP, halves[0]], layers)
-    tables = [(Table(each, K * len(shifts)), Table(each, K * len(shifts))) for each in edges]
-    done = 0
-    for insides in trace_streams(weights, ids):
-        at = places[done : done + len(insides[0].hidden)]
-        done += len(at)
-        targets = np.concatenate([features[(at + shift) % N] for shift in shifts], axis=2)
-        for layer, both in zip(layers, tables, strict=True):
-            values = memory(insides[layer - 1])
-            for table, part in zip(both, halves, strict=True):
-                columns, is_in = targets[:, part].reshape(-1, targets.shape[2]), at[:, part].reshape(-1) >= 0
-                table.add(values[:, part].reshape(len(columns), -1), columns, is_in)
-        if options.on_progress:
-            options.on_progress("reading", done, len(ids))
-    scores = np.empty((len(layers), weights.model.hidden_size, len(shifts), K))
-    trend = np.empty((len(layers), weights.model.hidden_size, K))
-    for number, (learned, scored) in enumerate(tables):
-        side, area, fit, way = (
-            each.reshape(-1, len(shifts), K)
-            for each in (2 * roc_areas(learned) - 1, roc_areas(scored), r_squared(learned, scored), trends(learned))
-        )
-        scores[number] = np.where(is_number, fit, 0.5 + np.sign(side) * (area - 0.5))
-        trend[number] = np.where(is_number, way, side)[:, 0]
-    luck = np.maximum(scores[:, :, 1:].max((0, 1, 2)), np.where(is_number, 0.0, 0.5))  # what guessing gets
-    return np.moveaxis(scores[:, :, 0], -1, 0), luck, np.moveaxis(trend, -1, 0)
+    """Of the features that are `kept`: scores by shift, the first of which is none, scores untrained, and trends."""
+    is_number = np.array([FEATURES[number].is_number for number in kept])
+    shifts = [len(features) * number // (_SHIFTS + 1) for number in range(_SHIFTS + 1)]
+    fresh = dataclasses.replace(weights, params=initial_parameters(weights.model.for_inference(), 0))
 
+    def score(model: Weights, shifts: list[int], what: str) -> tuple[np.ndarray, np.ndarray]:
+        on_step = partial(options.on_progress, what) if options.on_progress else None
+        return score_units(model, passage, features[:, kept], is_number, layers, shifts, on_step)
 
-def _streams(passage: Passage) -> tuple[np.ndarray, np.ndarray]:
-    """The passage as streams to read side by side, ids `[T, B]`, and the number of each character that counts, or -1.
-
-    A text in one piece is cut; each part begins with characters of the one before, as a warm-up.
-    """
-    cut = [(piece, passage.warm_up) for piece in passage.pieces]
-    if len(cut) == 1:
-        [whole] = passage.pieces
-        size = -(-len(whole) // _STREAMS)
-        starts = range(0, len(whole), size)
-        cut = [(whole[max(0, start - _WARM_UP) : start + size], min(start, _WARM_UP)) for start in starts]
-    ids = np.zeros((max(len(part) for part, _ in cut), len(cut)), np.int32)
-    places = np.full(ids.shape, -1)
-    done = 0
-    for stream, (part, warm_up) in enumerate(cut):
-        ids[: len(part), stream] = part
-        places[warm_up : len(part), stream] = done + np.arange(len(part) - warm_up)
-        done += len(part) - warm_up
-    return ids, places
-
-
-def _edges(weights: Weights, ids: np.ndarray, layers: list[int]) -> list[np.ndarray]:
-    """Edges of bins for the units of each layer, by what they hold while `ids` are read."""
-    blocks = [[memory(insides[layer - 1]) for layer in layers] for insides in trace_streams(weights, ids)]
-    values = [np.concatenate(each).reshape(-1, weights.model.hidden_size) for each in zip(*blocks, strict=True)]
-    if not all(np.isfinite(each).all() for each in values):
-        raise RunError("the units hold nothing: the model's weights are not finite", "train it again")
-    return [bin_edges(each) for each in values]
+    by_shift, trend = score(weights, shifts, "reading")
+    return by_shift, score(fresh, [0], "reading untrained")[0][0], trend
 
 
 def _paint(
@@ -273,7 +235,7 @@ def _paint(
 ) -> list[Painting]:
     """The most telling units, each where its feature varies most in the second half; or one, from the start."""
     if alone:
-        start, meaning = passage.warm_up, next((each.meaning for each in neurons if each.gain > 0), "")
+        start, meaning = passage.warm_up, next((each.meaning for each in neurons if each.follows), "")
         return [paint(weights, passage.pieces[0], start, start + _PAINTED_ALONE, *alone, meaning)]
     best = dict[tuple[int, int], Neuron]()
     for each in neurons:

@@ -62,7 +62,10 @@ def test_a_flag_that_is_made_by_hand_is_found(by_hand, text, up, way):
     found = find_neurons(weights, InspectOptions(text))
     best = found.neurons[0]
     assert (best.feature.name, best.layer, best.unit) == ("brackets", 1, 2)
-    assert best.score > 0.995 and best.luck < 0.75 and best.meaning == f"{way} inside brackets: (), [] or {{}}"
+    assert (
+        best.score > 0.995 > 0.9 > max(best.luck, best.untrained)
+        and best.meaning == f"{way} inside brackets: (), [] or {{}}"
+    )
     assert found.scores[SCORED["brackets"], 0].argmax() == 2 and np.isnan(found.scores[SCORED["quotes"]]).all()
     assert found.left_out["quotes"] == "always the same" and found.left_out["bracket depth"] == "never above 1"
     assert found.characters == len(text) and f"{len(text):,} characters" in found.where
@@ -83,6 +86,15 @@ def test_a_count_that_is_made_by_hand_is_found(by_hand, text):
     assert (best.feature.name, best.unit, best.measure) == ("place in the line", 2, "R2")
     assert best.score > 0.95 and best.luck < 0.2 and best.trend < -0.8
     assert best.meaning == "falls with the number of characters since the line end"
+
+
+def test_a_model_that_was_never_trained_has_learned_nothing(by_hand, weights_of, text):
+    shape, vocabulary = by_hand("lstm", []).model, Vocabulary.of_characters(SYMBOLS)
+    fresh = weights_of(shape, vocabulary, initial_parameters(shape, 0))
+    found = find_neurons(fresh, InspectOptions(text))
+    assert found.neurons and not found.paintings
+    assert all(each.score == pytest.approx(each.untrained, abs=1e-9) and each.gain <= 0 for each in found.neurons)
+    assert any(each.follows for each in found.neurons)
 
 
 def test_one_unit_is_held_against_every_feature_and_painted_from_the_beginning(by_hand, text):
