@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from charlstm.display.bars import Bars
 from charlstm.errors import ConfigError
+from charlstm.options import InspectOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +40,11 @@ def files_of(output: Output) -> dict[str, Path]:
 
         new_figure()  # or it is said at once that there can be none
     return files
+
+
+def named(options: InspectOptions, bars: Bars) -> dict[str, Any]:
+    """The options as keyword arguments, their progress shown."""
+    return vars(options) | {"on_progress": bars}
 
 
 def bring_out(

@@ -1,16 +1,17 @@
 """Gradient flow as a table with bars on a log scale, and as a picture."""
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from charlstm.display.console import count, on_terminal, out, result
-from charlstm.display.plots import new_figure, save_figure
+from charlstm.display.plots import new_figure
 from charlstm.display.visible import visible_in_line
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from charlstm.inspection.flow import Curve, Flow
     from charlstm.inspection.gradients import GradientFlow
 
@@ -82,12 +83,11 @@ def _bars(curve: "Curve") -> str:
     return "".join(_BLOCKS[level] for level in levels)
 
 
-def draw_gradients(found: "GradientFlow", path: Path, kind: str) -> None:
-    """The same as a picture of the `kind` that is named: a panel for each layer, a colour for each model.
+def draw_gradients(found: "GradientFlow") -> "Figure":
+    """The same as a picture: a panel for each layer, a colour for each model.
 
     Raises:
         ConfigError: matplotlib is missing.
-        StorageError: the picture cannot be written.
     """
     layers = sorted({curve.layer for flow in found.flows for curve in flow.curves})
     figure = new_figure(1 + 6 * len(layers), 5)
@@ -105,7 +105,7 @@ def draw_gradients(found: "GradientFlow", path: Path, kind: str) -> None:
     panels[-1].legend(frameon=False, fontsize="small")
     rests_on = f"geometric mean and quartiles of {count(found.flows[0].windows, 'window')}; {found.where}"
     figure.supxlabel(_plain(rests_on), fontsize="small")
-    save_figure(figure, path, kind)
+    return figure
 
 
 _LINES = {"hidden": "--", "cell": "-", "carousel": ":"}

@@ -1,13 +1,14 @@
 """How far each cell remembers, as a table and as a picture."""
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charlstm.display.console import count, duration, note, result
-from charlstm.display.plots import new_figure, save_figure
+from charlstm.display.plots import new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from charlstm.inspection.memory import Trial
 
 
@@ -44,12 +45,11 @@ def show_memory(trials: "list[Trial]") -> None:
         )
 
 
-def draw_memory(trials: "list[Trial]", path: Path, kind: str) -> None:
-    """The same as a picture of the `kind` that is named: a panel for each task, a curve for each cell.
+def draw_memory(trials: "list[Trial]") -> "Figure":
+    """The same as a picture: a panel for each task, a curve for each cell.
 
     Raises:
         ConfigError: matplotlib is missing.
-        StorageError: the picture cannot be written.
     """
     tasks = trials[0].recalls
     figure = new_figure(4 * len(tasks), 4)
@@ -71,4 +71,4 @@ def draw_memory(trials: "list[Trial]", path: Path, kind: str) -> None:
     panels[0].set_ylabel("share of right answers")
     panels[0].set_ylim(0, 1.05)
     panels[-1].legend(frameon=False, fontsize="small")
-    save_figure(figure, path, kind)
+    return figure

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import jax
@@ -15,7 +16,7 @@ from flax import nnx
 
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError, CorpusError, setting
-from charlstm.files import user_path
+from charlstm.files import atomic_write, user_path
 from charlstm.inspection.flow import WARM_UP, Flow, measure_flow
 from charlstm.inspection.passage import open_passage
 from charlstm.model.parameters import from_tensors, initial_parameters, to_tensors
@@ -42,6 +43,15 @@ class GradientFlow:
             for curve in flow.curves
         }
         return {"models": np.array([f"{flow.name}: {flow.model.cell}" for flow in self.flows]), **curves}
+
+    def save(self, path: Path) -> None:
+        """Save `arrays`, as NumPy's `load` reads them.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        with atomic_write(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **self.arrays())
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; norms are natural logarithms, as they may be smaller than any number."""

@@ -73,8 +73,7 @@ class MemoryOptions:
 
     _: dataclasses.KW_ONLY
     minutes: float = option(
-        1.0, "Train each of the three cells for so long.", _MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
-        1.0, "How many minutes each of the three cells is trained.", MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
+        1.0, "How many minutes each of the three cells is trained.", _MEMORY, Bounds(0.001, 1e4, "from 0.001 to 10,000")
     )
     seed: int = option(0, "Seed of the texts and of the networks.", _MEMORY, UP_TO_ALL)
     on_progress: OnProgress | None = None
