@@ -27,6 +27,7 @@ _VIEWS = {
     "gradients": {*_TEXT, "layer", "lags", "beside", *_PICTURE, "npz"},
     "memory": {"minutes", "seed", *_PICTURE},
 }
+_LISTED = ", ".join(f"--{view}" for view in _VIEWS if view != "card")
 
 
 def _flag(text: str, flag: str) -> Any:
@@ -109,5 +110,5 @@ def _require_fitting(context: typer.Context, view: str) -> None:
         if source and source.name == "COMMANDLINE" and name not in {view, *_VIEWS[view]}:
             given = "a run" if name == "run" else as_flag(name.removeprefix("as_"), None)
             if view == "card":
-                raise ConfigError(f"{given} is not for the card of a run", "say what else is to be shown")
+                raise ConfigError(f"{given} is not for the card of a run", f"say what is to be shown: {_LISTED}")
             raise ConfigError(f"{given} and --{view} do not go together")

@@ -51,4 +51,4 @@ def test_what_is_not_there_yet_is_said(make, trained_run, tmp_path, capsys):
 
 def test_a_card_has_no_picture(trained_run, capsys):
     assert called(["inspect", str(trained_run.path), "--png", "card.png"]) == 2
-    assert "`--png card.png` is not for the card of a run" in capsys.readouterr().err
+    assert "--png is not for the card of a run" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_gates_are_shown_below_the_text_with_what_they_rest_on(inspect):
 
 
 def test_json_has_the_figures(inspect, text_file):
-    status, out, _ = inspect("--own-text", text_file, "--json")
+    status, out, _ = inspect("--gates", "--own-text", text_file, "--json")
     found = json.loads(out)
     assert status == 0 and found["cell"] == "lstm" and found["characters"] == 75
     assert found["text"] == "75 characters of the validation part"
@@ -63,10 +63,11 @@ def test_pictures_and_arrays_are_files(inspect, tmp_path):
     [
         (["--text", "The", "--file", "x"], 2, "--text and --file contradict"),
         (["--text", "The", "--own-text", "x"], 2, "--own-text and --text contradict"),
-        (["--encoding", "utf-8"], 2, "for a file"),
+        (["--gates", "--encoding", "utf-8"], 2, "for a file"),
         (["--gates", "--units", "0"], 2, "--units"),
         (["--layer", 3, "--text", "The"], 2, "no layer 3"),
-        (["--layer", 65], 2, "--layer is 65"),
+        (["--gates", "--layer", 65], 2, "--layer is 65"),
+        (["--layer", 1], 2, "--layer is not for the card of a run"),
         (["--text", "The", "--gate", "update"], 2, "forget, input, output, candidate, cell, hidden"),
         (["--file", "nowhere.txt"], 1, "nowhere.txt"),
         (["--text", "T"], 1, "no two characters"),
@@ -86,7 +87,7 @@ def test_what_is_wrong_is_said_in_a_sentence(inspect, arguments, status, message
 def test_what_is_not_for_a_view_is_refused(inspect, monkeypatch, takes, arguments, given):
     module = sys.modules["charlstm.cli.inspect"]  # the package has a function of this name
     monkeypatch.setattr(module, "_VIEWS", {"gates": takes})
-    status, out, err = inspect(*arguments)
+    status, out, err = inspect("--gates", *arguments)
     assert (status, out) == (2, "") and f"{given} and --gates do not go together" in err
 
 

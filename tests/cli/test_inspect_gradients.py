@@ -10,6 +10,7 @@ import pytest
 import charlstm
 from charlstm.config import ModelConfig
 from charlstm.display.gradients import draw_gradients, show_gradients
+from charlstm.display.plots import save_figure
 from charlstm.inspection.flow import Curve, Flow
 from charlstm.inspection.gradients import GradientFlow
 
@@ -95,7 +96,7 @@ def test_figures_that_no_number_holds_are_shown(tmp_path, capfd):
     shape = ModelConfig(vocabulary_size=5, layers=1, hidden_size=4, embedding_size=4, dropout=0.0)
     found = GradientFlow([Flow("$x\x1b[2J$", shape, 0.2, math.nan, 1, 30, curves)], "30 characters")
     show_gradients(found)
-    draw_gradients(found, tmp_path / "flow", "svg")
+    save_figure(draw_gradients(found), tmp_path / "flow", "svg")
     out = capfd.readouterr().out
     assert "gradients explode. A small change grows by 0.2000 nats per character, twofold in 3.47 characters" in out
     assert "\x1b[2J" not in out

@@ -6,6 +6,7 @@ import calling
 import pytest
 
 from charlstm.display.memory import draw_memory, show_memory
+from charlstm.display.plots import save_figure
 from charlstm.inspection import memory
 from charlstm.inspection.memory import Answers, Recall, Trial
 
@@ -38,7 +39,7 @@ def test_the_table_and_the_picture_say_what_they_rest_on(tmp_path, capfd):
     answers = [Answers(16, 600, 600, 200), Answers(32, 360, 600, 200), Answers(64, 0, 0, 0)]
     trial = Trial("gru", 152, 91_106, 60.2, 4000, 4_096_000, [Recall("copy", "the same again", 0.125, answers)])
     show_memory([trial])
-    draw_memory([trial], tmp_path / "memory", "svg")
+    save_figure(draw_memory([trial]), tmp_path / "memory", "svg")
     out = capfd.readouterr().out
     assert "  GRU, 152 units            100%   60%     -  32\n" in out
     assert "by chance 12.5%" in out and "0 to 200 examples" in out and "4,096,000 characters read in 4,000 steps" in out
@@ -49,12 +50,12 @@ def test_the_table_and_the_picture_say_what_they_rest_on(tmp_path, capfd):
     ("arguments", "words"),
     [
         (["--memory", "--minutes", "0"], "--minutes is 0.0, but must be from 0.001 to 10,000"),
-        (["--memory", "runs/x"], "--memory trains networks of its own, but runs/x is named"),
-        (["--memory", "--lags", "3"], "--lags 3` is not for --memory"),
-        (["--memory", "--npz", "x"], "--npz x` is not for --memory"),
+        (["--memory", "runs/x"], "a run and --memory do not go together"),
+        (["--memory", "--lags", "3"], "--lags and --memory do not go together"),
+        (["--memory", "--npz", "x"], "--npz and --memory do not go together"),
         (["--memory", "--gradients"], "--gradients and --memory contradict each other"),
-        (["--lags", "3"], "--lags and --beside are for --gradients"),
-        (["--gradients", "--minutes", "3"], "--minutes and --seed are for --memory"),
+        (["--lags", "3"], "--lags is not for the card of a run"),
+        (["--gradients", "--minutes", "3"], "--minutes and --gradients do not go together"),
     ],
 )
 def test_what_does_not_belong_to_it_is_refused(arguments, words, capfd):
