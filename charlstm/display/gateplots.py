@@ -88,9 +88,10 @@ def _write_below(axes: "Axes", symbols: Sequence[str]) -> None:
     axes.set_xticks([])
     axes.set_xlabel(" ", fontsize=7)  # room for it
     for place, (shown, _) in enumerate(columns_of(symbols)):
+        shown = _PICTURES.get(shown, shown if shown == "\\" or shown[0] != "\\" else "·")  # no room for an escape
         if shown != " ":
             axes.text(
-                place, -0.02, _PICTURES.get(shown, shown), fontsize=7, family="monospace", ha="center", va="top",
+                place, -0.02, shown, fontsize=7, family="monospace", ha="center", va="top",
                 transform=axes.get_xaxis_transform(), parse_math=False, in_layout=False,
             )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charlstm.display.visible import visible
 from charlstm.errors import ConfigError, setting
 from charlstm.events import Report
 
@@ -36,8 +37,8 @@ class Board:
                 self._writer.add_scalar(name, value, report.step)
 
     def sample(self, step: int, text: str) -> None:
-        """Add a sample, as it stands."""
-        self._writer.add_text("sample", "    " + text.replace("\n", "\n    "), step)
+        """Add a sample, as it stands; of bytes that are no text, their escapes."""
+        self._writer.add_text("sample", "    " + visible(text).replace("\n", "\n    "), step)
 
     def gates(self, step: int, gates: "Gates") -> None:
         """Add a histogram of each gate of each layer, over all units and characters; in an RNN of the hidden state."""

@@ -576,7 +576,9 @@ def test_tensorboard_is_told_from_where_a_resumed_run_goes_on(tmp_path):
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     from charlstm.display.tensorboard import Board
 
-    Board(tmp_path, 4).close()
+    board = Board(tmp_path, 4)
+    board.sample(5, "bytes that are no text: \udcc5")
+    board.close()
     data, starts = next(tmp_path.iterdir()).read_bytes(), []
     while data:  # records: their length in eight bytes, its checksum, the event, its checksum
         length = int.from_bytes(data[:8], "little")
