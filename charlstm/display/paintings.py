@@ -36,7 +36,10 @@ def draw_neurons(found: "Neurons") -> "Figure":
         ConfigError: matplotlib is missing, or no unit follows anything.
     """
     if not found.paintings:
-        raise ConfigError("no unit follows a feature beyond luck", f"{setting('unit', '1.0')} paints one all the same")
+        raise ConfigError(
+            "no unit follows a feature better than by luck and untrained",
+            f"{setting('unit', '1.0')} paints one all the same",
+        )
     texts = [(title_of(each), each.characters) for each in found.paintings]
     return _draw_texts(f"what units hold, from -1 to 1; {found.where}", texts, 1.0)
 
@@ -68,7 +71,7 @@ def _draw_texts(
     figure = new_figure(_CHARACTER * columns + 1.2, sum(heights) + 0.5)
     figure.suptitle(visible_in_line(heading), fontsize=9, parse_math=False)
     places = figure.subplots(len(texts), 1, squeeze=False, height_ratios=heights)[:, 0]
-    from matplotlib.colors import Normalize, SymLogNorm
+    from matplotlib.colors import Normalize, SymLogNorm  # only now: `new_figure` says it in a sentence if it is missing
 
     norm = SymLogNorm(small, vmin=-largest, vmax=largest) if small else Normalize(-largest, largest)
     images = [_draw(axes, grid, columns, norm) for axes, grid in zip(places, grids, strict=True)]

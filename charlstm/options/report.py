@@ -51,6 +51,5 @@ class ReportOptions:
 
     def looked_at(self) -> InspectOptions:
         """Which text the model is watched with."""
-        return InspectOptions(
-            self.text, self.file, own_text=self.own_text, unknown=self.unknown, encoding=self.encoding
-        )
+        own_text = self.own_text if self.text is None and self.file is None else None
+        return InspectOptions(self.text, self.file, own_text=own_text, unknown=self.unknown, encoding=self.encoding)
