@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,12 @@ from charlstm.errors import ConfigError, CorpusError, RunError
 from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.characters import characters
 from charlstm.evaluation.static import score_text
+from charlstm.inspection.gates import Gates, open_gates, read_gates
+from charlstm.inspection.gradients import GradientFlow, gradient_flow
+from charlstm.inspection.neurons import Neurons, find_neurons
+from charlstm.inspection.painting import Painting, paint
 from charlstm.inspection.passage import Passage, open_passage
 from charlstm.inspection.predictions import Predictions, predict
-from charlstm.inspection.trace import trace
 from charlstm.options import ReportOptions, SampleOptions
 from charlstm.runs.card import Card, card_of
 from charlstm.runs.texts import own_text
@@ -23,7 +27,8 @@ from charlstm.score import Score
 from charlstm.text.vocabulary import Vocabulary
 
 _SCORED = 2**18  # characters of the validation part, its first ones, that are scored
-_WATCHED, _UNITS = 160, 16  # characters and units whose gates are shown
+_WATCHED, _PAINTED = 160, 400  # characters of the passage whose gates are shown, and over which neurons are painted
+_PAINTINGS = 4
 _NO_TEXT = (ConfigError, CorpusError, RunError)  # the model's own text is gone, or has no validation part
 
 
@@ -33,14 +38,6 @@ class Letter(NamedTuple):
     text: str
     bits: float
     likeliest: list[tuple[str, float]]
-
-
-class Watched(NamedTuple):
-    """What some units of a layer, counted from 1, did while the passage was read: gate or state -> `[N, U]`."""
-
-    layer: int
-    units: list[int]
-    arrays: dict[str, np.ndarray]
 
 
 class Sampled(NamedTuple):
@@ -55,17 +52,19 @@ class Sampled(NamedTuple):
 class Overview:
     """What a report says of a model.
 
-    `symbols` are the first of the passage, over which some units are `watched`; `where` says what the passage is of.
-    `scores` are of the first characters of the validation part, the model's own as "this model"; `no_scores` says why
-    there are none.
+    `where` says what the passage, whose characters are the `letters`, is of; the best `neurons` are painted over its
+    beginning. `neurons` and `flow` are None where the text is too short for them. `scores` are of the first characters
+    of the validation part, the model's own as "this model"; `no_scores` says why there are none.
     """
 
     card: Card
     samples: list[Sampled]
     letters: list[Letter]
-    symbols: list[str]
-    watched: list[Watched]
     where: str
+    gates: Gates
+    neurons: Neurons | None
+    paintings: list[Painting]
+    flow: GradientFlow | None
     scores: dict[str, Score]
     no_scores: str = ""
 
@@ -96,8 +95,11 @@ def overview(weights: Weights, options: ReportOptions) -> Overview:
             scores = _scores(weights, options)
         except _NO_TEXT as error:
             reason = error.message
-    symbols = [_name_of(weights.vocabulary, int(each)) for each in ids[:_WATCHED]]
-    return Overview(card, samples, letters, symbols, _watch(weights, ids), passage.where, scores, reason)
+    gates, neurons, flow = _inside(weights, options, passage)
+    paintings = _paintings(weights, ids[:_PAINTED], neurons)
+    return Overview(
+        card, samples, letters, passage.where, gates, neurons, paintings, flow, scores, reason
+    )  # fmt: skip
 
 
 def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
@@ -123,15 +125,33 @@ def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) 
         place += len(character.text.encode("utf-8", "surrogateescape")) if of_bytes else 1
 
 
-def _watch(weights: Weights, ids: np.ndarray) -> list[Watched]:
-    """What the units of each layer did whose state varied most, over the first characters of the passage."""
-    layers = next(trace(weights, ids[:_WATCHED]))
-    found = list[Watched]()
-    for number, inside in enumerate(layers, 1):
-        arrays = {name: np.asarray(array) for name, array in inside._asdict().items()}
-        units = np.sort(np.argsort(-arrays["hidden"].var(0), kind="stable")[:_UNITS])
-        found.append(Watched(number, units.tolist(), {name: array[:, units] for name, array in arrays.items()}))
-    return found
+def _inside(
+    weights: Weights, options: ReportOptions, passage: Passage
+) -> tuple[Gates, Neurons | None, GradientFlow | None]:
+    """What happens inside: over the text that the passage is of or, for want of any, over the passage itself."""
+    looked_at = replace(options.looked_at(), shown=_WATCHED, on_progress=options.on_progress)
+    try:
+        gates = open_gates(weights, looked_at)
+    except _NO_TEXT:
+        numbers = range(1, weights.model.layers + 1)
+        gates = read_gates(weights, passage, numbers, _WATCHED, options.on_progress)
+        looked_at = replace(looked_at, text=gates.text, file=None, own_text=None, encoding=None)
+    neurons = flow = None
+    with suppress(*_NO_TEXT):
+        neurons = find_neurons(weights, looked_at)
+    with suppress(*_NO_TEXT):
+        flow = gradient_flow(weights, looked_at)
+    return gates, neurons, flow
+
+
+def _paintings(weights: Weights, ids: np.ndarray, neurons: Neurons | None) -> list[Painting]:
+    """The best units over the passage: those that follow something, each once."""
+    found = dict[tuple[int, int], str]()
+    for each in neurons.neurons if neurons else []:
+        if each.follows:
+            found.setdefault((each.layer, each.unit), each.meaning)
+    units = list(found.items())[:_PAINTINGS]
+    return [paint(weights, ids, 0, len(ids), layer, unit, meaning) for (layer, unit), meaning in units]
 
 
 def _name_of(vocabulary: Vocabulary, symbol: int) -> str:

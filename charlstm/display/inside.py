@@ -67,11 +67,11 @@ def _symmetric(values: np.ndarray) -> tuple[float, float]:
     return (-high, high) if high else (-1.0, 1.0)
 
 
-def neurons_section(letters: Sequence[str], neurons: Sequence[Painted], where: str) -> Element:
-    """The passage once for each neuron, tinted by its value."""
+def neurons_section(letters: Sequence[str], neurons: Sequence[Painted], scores: Element) -> Element:
+    """The passage once for each neuron, tinted by its value, and a table of what was found."""
     made = section(
         "neurons", "Neurons with a meaning",
-        element("p", f"The passage, tinted by the state of one neuron each: {where}. Blue is below 0, orange above."),
+        element("p", "The passage, tinted by what one unit each holds: blue is below 0, orange above."),
     )  # fmt: skip
     for neuron in neurons:
         spans = [
@@ -80,7 +80,7 @@ def neurons_section(letters: Sequence[str], neurons: Sequence[Painted], where: s
         ]
         passage = element("p", *(part for each in spans for part in each), class_="passage")
         add(made, figure(passage, element("strong", neuron.name), f": {neuron.about}."))
-    return made
+    return add(made, scores)
 
 
 def _letter(letter: str, tint: str, title: str) -> list[Element | str]:

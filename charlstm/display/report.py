@@ -6,22 +6,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element
 
+import numpy as np
+
 from charlstm import __version__
 from charlstm.display.card import settings_in_words, symbols_in_words
 from charlstm.display.console import count, duration, nats, percent
+from charlstm.display.gates import full_name
 from charlstm.display.heatmap import LEVELS, level_of
-from charlstm.display.inside import Strip, gates_section
+from charlstm.display.inside import (
+    Painted,
+    Strip,
+    gates_section,
+    gradients_section,
+    neurons_section,
+    time_constants_section,
+)
 from charlstm.display.page import add, document, element, figure, in_line, section, table
 from charlstm.display.sparkline import usual_range
 from charlstm.display.svg import Axis, Line, line_chart
 from charlstm.files import write_text
 
 if TYPE_CHECKING:
+    from charlstm.inspection.gradients import GradientFlow
+    from charlstm.inspection.neurons import Neurons
     from charlstm.overview import Letter, Overview, Sampled
     from charlstm.runs.card import Card
     from charlstm.score import Score
 
-_GATES = {"input", "forget", "output", "reset", "update"}  # from 0 to 1
+_UNITS = 16  # of each layer, whose gates are shown
 _BITS = [least for least, *_ in LEVELS]  # of each tint, at least
 _SURPRISING = 12  # characters of the passage that are told of in a table
 _CONTEXT = 24  # characters before them
@@ -38,16 +50,10 @@ def write_report(found: "Overview", path: Path) -> None:
 
 def page_of(found: "Overview") -> str:
     """The page as HTML."""
-    card, unit = found.card, found.card.vocabulary.unit
-    strips = [
-        Strip(f"Layer {each.layer}, {name}", values, each.units, name in _GATES)
-        for each in found.watched
-        for name, values in each.arrays.items()
-    ]
+    card = found.card
     sections = [
         curves_section(card.reports), samples_section(found.samples), passage_section(found.letters, found.where),
-        gates_section(found.symbols, strips, f"the first {count(len(found.symbols), unit)} of the passage"),
-        scores_section(found.scores, found.no_scores), card_section(card),
+        *inside_sections(found), scores_section(found.scores, found.no_scores), card_section(card),
     ]  # fmt: skip
     contents = [element("li", element("a", each.findtext("h2") or "", href=f"#{each.get('id')}")) for each in sections]
     name = in_line(card.name)
@@ -59,6 +65,61 @@ def page_of(found: "Overview") -> str:
         element("main", *sections),
         element("footer", f"Made by charlstm {__version__}. {f'Trained with {made_by}.' if made_by else ''}"),
     )
+
+
+def inside_sections(found: "Overview") -> Iterator[Element]:
+    """What happens inside of the model while it reads."""
+    gates = found.gates
+    strips = [
+        Strip(f"Layer {number}, {full_name(name)}", array[:, units], units, name in layer.closed)
+        for number, layer in gates.layers.items()
+        for units in [layer.varying(gates.memory, _UNITS)]
+        for name, array in layer.arrays.items()
+    ]
+    yield gates_section(gates.symbols, strips, f"the first {count(len(gates.symbols), gates.unit)} of {gates.where}")
+    if gates.keeps:
+        constants = [
+            (f"Layer {number}", layer.time_constants)
+            for number, layer in gates.layers.items()
+            if layer.time_constants is not None
+        ]
+        yield time_constants_section(constants, gates.keeps, gates.where)
+    if found.paintings and found.neurons:
+        painted = [
+            Painted(f"Unit {each.layer}.{each.unit}", each.meaning, np.array([part.value for part in each.characters]))
+            for each in found.paintings
+        ]
+        letters = [part.text for part in found.paintings[0].characters]
+        yield neurons_section(letters, painted, _scored_neurons(found.neurons))
+    if found.flow:
+        yield flow_section(found.flow)
+
+
+def _scored_neurons(neurons: "Neurons") -> Element:
+    """Of each feature the unit that follows it best."""
+    rows = [
+        (each.feature.name, f"{each.layer}.{each.unit}", f"{each.score:.3f} {each.measure}", f"{each.luck:.3f}",
+         f"{each.untrained:.3f}", each.meaning if each.follows else "(no more than luck)")
+        for each in neurons.neurons
+    ]  # fmt: skip
+    headings = ("feature", "unit", "held-out score", "by luck", "untrained", "what it holds")
+    rests_on = f"learned from the first half and scored on the second of {neurons.where}"
+    return table(f"The unit that follows each feature best, {rests_on}", headings, rows, "context")
+
+
+def flow_section(flow: "GradientFlow") -> Element:
+    """Gradients by lag, of the last layer: of the cell state where there is one."""
+    curves, growth = list[Line](), list[tuple[str, float, float]]()
+    for model in flow.flows:
+        name = f"{model.model.cell.upper()}, {'trained' if model is flow.flows[0] else model.name}"
+        last = {curve.part: curve for curve in model.curves if curve.layer == model.model.layers}
+        curve = last.get("cell", last["hidden"])
+        lags = list(range(1, len(curve.relative) + 1))
+        curves.append(Line(name, lags, np.exp(curve.relative).tolist()))
+        growth.append((name, model.growth, model.growth_error))
+    windows = count(flow.flows[0].windows, "window")
+    what = f"the state of the last layer, beside that at lag 1, geometric mean of {windows}"
+    return gradients_section(curves, growth, what, flow.where)
 
 
 def _header(card: "Card") -> Element:
