@@ -1,6 +1,7 @@
 """A report: everything about a model on one page that needs nothing else, for a browser, a phone or a printer."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def page_of(found: "Overview") -> str:
         *inside_sections(found), scores_section(found.scores, found.no_scores), card_section(card),
     ]  # fmt: skip
     contents = [element("li", element("a", each.findtext("h2") or "", href=f"#{each.get('id')}")) for each in sections]
-    name = in_line(card.name)
+    name = in_line(_name_of(card))
     made_by = ", ".join(f"{name} {version}" for name, version in card.config.versions.items())
     return document(
         f"{name} - charlstm",
@@ -122,6 +123,11 @@ def flow_section(flow: "GradientFlow") -> Element:
     return gradients_section(curves, growth, what, flow.where)
 
 
+def _name_of(card: "Card") -> str:
+    """Without the folders around it, for a page may be published."""
+    return re.split(r"[/\\]", card.name.rstrip("/\\"))[-1] or card.name
+
+
 def _header(card: "Card") -> Element:
     model, last = card.config.model, card.reports[-1] if card.reports else None
     unit, figures = card.vocabulary.unit, dict[str, str]()
@@ -135,7 +141,7 @@ def _header(card: "Card") -> Element:
     read = f" that has read {last['characters']:,} {unit}s, {last['epoch']:.3g} epochs" if last else ""
     lead = element("p", f"{model.layers} x {model.hidden_size} {model.cell.upper()}{read}.", class_="lead")
     parts = (element("div", element("dt", name), element("dd", value)) for name, value in figures.items())
-    return element("header", element("h1", card.name), lead, element("dl", *parts, class_="figures"))
+    return element("header", element("h1", _name_of(card)), lead, element("dl", *parts, class_="figures"))
 
 
 def curves_section(reports: Sequence[dict[str, Any]]) -> Element:

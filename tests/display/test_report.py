@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     text = "".join(section.itertext())
     assert "4 units over 13 characters, on average 0.73, 25% nearly closed (below 0.1), 75% nearly open" in text
 
-    section = neurons_section(letters, [Painted("in a line", "follows it", np.linspace(-1, 1, 13))], "13 characters")
+    section = neurons_section(letters, [Painted("in a line", "follows it", np.linspace(-1, 1, 13))], Element("table"))
     spans = list(section.iter("span"))
     assert [each.get("class") for each in spans][:: len(spans) - 1] == ["d0", "d7"]
     assert [each.get("title") for each in spans][:2] == ["t -1.00", "h -0.83"] and spans[8].tail == "\n"
