@@ -1,10 +1,9 @@
 """Everything that a report says of a model: facts and arrays, which display/report.py puts on a page."""
 
 import math
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,19 +11,23 @@ from charlstm.errors import ConfigError, CorpusError, RunError
 from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.characters import characters
 from charlstm.evaluation.static import score_text
+from charlstm.files import user_path
 from charlstm.inspection.gates import Gates, open_gates, read_gates
 from charlstm.inspection.gradients import GradientFlow, gradient_flow
 from charlstm.inspection.neurons import Neurons, find_neurons
 from charlstm.inspection.painting import Painting, paint
 from charlstm.inspection.passage import Passage, open_passage
 from charlstm.inspection.predictions import Predictions, predict
-from charlstm.options import ReportOptions, SampleOptions
+from charlstm.options import InspectOptions, ReportOptions, SampleOptions
 from charlstm.runs.card import Card, card_of
 from charlstm.runs.texts import own_text
 from charlstm.runs.weights import Weights
 from charlstm.sampling.samples import stream_sample
 from charlstm.score import Score
+from charlstm.text.spool import is_read_once
 from charlstm.text.vocabulary import Vocabulary
+
+T = TypeVar("T")
 
 _SCORED = 2**18  # characters of the validation part, its first ones, that are scored
 _WATCHED, _PAINTED = 160, 400  # characters of the passage whose gates are shown, and over which neurons are painted
@@ -40,6 +43,15 @@ class Letter(NamedTuple):
     likeliest: list[tuple[str, float]]
 
 
+class Inside(NamedTuple):
+    """What happens inside over a longer text; None where it cannot be seen, and the `reasons` in words."""
+
+    gates: Gates | None
+    neurons: Neurons | None
+    flow: GradientFlow | None
+    reasons: list[str]
+
+
 class Sampled(NamedTuple):
     """A text that was sampled."""
 
@@ -52,9 +64,9 @@ class Sampled(NamedTuple):
 class Overview:
     """What a report says of a model.
 
-    `where` says what the passage, whose characters are the `letters`, is of; the best `neurons` are painted over its
-    beginning. `neurons` and `flow` are None where the text is too short for them. `scores` are of the first characters
-    of the validation part, the model's own as "this model"; `no_scores` says why there are none.
+    `where` says what the passage, whose characters are the `letters`, is of; `gates` are of its beginning, and over it
+    the best neurons are painted. `scores` are of the first characters of the validation part, the model's own as "this
+    model"; `no_scores` says why there are none.
     """
 
     card: Card
@@ -62,9 +74,8 @@ class Overview:
     letters: list[Letter]
     where: str
     gates: Gates
-    neurons: Neurons | None
+    inside: Inside
     paintings: list[Painting]
-    flow: GradientFlow | None
     scores: dict[str, Score]
     no_scores: str = ""
 
@@ -95,11 +106,10 @@ def overview(weights: Weights, options: ReportOptions) -> Overview:
             scores = _scores(weights, options)
         except _NO_TEXT as error:
             reason = error.message
-    gates, neurons, flow = _inside(weights, options, passage)
-    paintings = _paintings(weights, ids[:_PAINTED], neurons)
-    return Overview(
-        card, samples, letters, passage.where, gates, neurons, paintings, flow, scores, reason
-    )  # fmt: skip
+    gates = read_gates(weights, passage, range(1, weights.model.layers + 1), _WATCHED)
+    inside = _inside(weights, options, passage)
+    paintings = _paintings(weights, ids[:_PAINTED], inside.neurons)
+    return Overview(card, samples, letters, passage.where, gates, inside, paintings, scores, reason)
 
 
 def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
@@ -125,23 +135,27 @@ def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) 
         place += len(character.text.encode("utf-8", "surrogateescape")) if of_bytes else 1
 
 
-def _inside(
-    weights: Weights, options: ReportOptions, passage: Passage
-) -> tuple[Gates, Neurons | None, GradientFlow | None]:
-    """What happens inside: over the text that the passage is of or, for want of any, over the passage itself."""
-    looked_at = replace(options.looked_at(), shown=_WATCHED, on_progress=options.on_progress)
-    try:
-        gates = open_gates(weights, looked_at)
-    except _NO_TEXT:
-        numbers = range(1, weights.model.layers + 1)
-        gates = read_gates(weights, passage, numbers, _WATCHED, options.on_progress)
-        looked_at = replace(looked_at, text=gates.text, file=None, own_text=None, encoding=None)
-    neurons = flow = None
-    with suppress(*_NO_TEXT):
-        neurons = find_neurons(weights, looked_at)
-    with suppress(*_NO_TEXT):
-        flow = gradient_flow(weights, looked_at)
-    return gates, neurons, flow
+def _inside(weights: Weights, options: ReportOptions, passage: Passage) -> Inside:
+    """What happens inside, over all of the text that the passage is of."""
+    if not options.inside:
+        return Inside(None, None, None, [])
+    looked_at = replace(options.looked_at(), shown=1, on_progress=options.on_progress)
+    if options.file is not None and is_read_once(user_path(options.file)):
+        text = weights.vocabulary.text_of(weights.vocabulary.decode(passage.pieces[0]))
+        looked_at = replace(looked_at, text=text, file=None, encoding=None)
+    reasons = list[str]()
+
+    def look(what: str, view: Callable[[Weights, InspectOptions], T]) -> T | None:
+        try:
+            return view(weights, looked_at)
+        except _NO_TEXT as error:
+            reasons.append(f"{what}: {error.message}")
+            return None
+
+    return Inside(
+        look("how long a memory lasts", open_gates), look("neurons", find_neurons), look("gradients", gradient_flow),
+        reasons,
+    )  # fmt: skip
 
 
 def _paintings(weights: Weights, ids: np.ndarray, neurons: Neurons | None) -> list[Painting]:

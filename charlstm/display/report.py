@@ -77,23 +77,26 @@ def inside_sections(found: "Overview") -> Iterator[Element]:
         for units in [layer.varying(gates.memory, _UNITS)]
         for name, array in layer.arrays.items()
     ]
-    yield gates_section(gates.symbols, strips, f"the first {count(len(gates.symbols), gates.unit)} of {gates.where}")
-    if gates.keeps:
+    yield gates_section(gates.symbols, strips, f"the first {count(len(gates.symbols), gates.unit)} of the passage")
+    longer, neurons, flow, reasons = found.inside
+    if longer and longer.keeps:
         constants = [
             (f"Layer {number}", layer.time_constants)
-            for number, layer in gates.layers.items()
+            for number, layer in longer.layers.items()
             if layer.time_constants is not None
         ]
-        yield time_constants_section(constants, gates.keeps, gates.where)
-    if found.paintings and found.neurons:
+        yield time_constants_section(constants, longer.keeps, longer.where)
+    if found.paintings and neurons:
         painted = [
             Painted(f"Unit {each.layer}.{each.unit}", each.meaning, np.array([part.value for part in each.characters]))
             for each in found.paintings
         ]
         letters = [part.text for part in found.paintings[0].characters]
-        yield neurons_section(letters, painted, _scored_neurons(found.neurons))
-    if found.flow:
-        yield flow_section(found.flow)
+        yield neurons_section(letters, painted, _scored_neurons(neurons))
+    if flow:
+        yield flow_section(flow)
+    if reasons:
+        yield section("left-out", "What cannot be seen", *(element("p", f"{reason}.") for reason in reasons))
 
 
 def _scored_neurons(neurons: "Neurons") -> Element:

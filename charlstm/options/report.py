@@ -34,6 +34,7 @@ class ReportOptions:
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
     baseline: bool = option(True, "Score the validation part without a network, too: n-grams, xz and guessing.")
+    inside: bool = option(True, "Look inside, too: how long a memory lasts, neurons, gradients.")
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

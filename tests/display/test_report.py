@@ -30,6 +30,10 @@ from charlstm.model.parameters import initial_parameters
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
+# Of a short text no neurons are found: that is said as what cannot be seen.
+SECTIONS = [
+    "curves", "samples", "passage", "gates", "time-constants", "gradients", "left-out", "baselines", "card"
+]  # fmt: skip
 EVIL = (
     "</style></script><script>alert(1)</script><!--<img src=x onerror=alert(2)>&amp;\"'\x00\x1b[31m\r\t\u202e\ud800\n"
 )
@@ -112,10 +116,10 @@ def test_a_browser_shows_the_right_numbers(page, look, trained_run, text_file, t
     found, complaints = look(page)
     assert complaints == [] and not found["strange"] and not found["wide"]
     assert found["scripts"] == 2  # its own, and the test's
-    assert found["sections"] == ["curves", "samples", "passage", "gates", "baselines", "card"]
+    assert found["sections"] == SECTIONS
     model, card = charlstm.load(trained_run.path), charlstm.card(trained_run.path)
     assert card.best and f"{card.best.loss / math.log(2):.3f}" in found["figures"]
-    assert f"{card.parameters:,}" in found["figures"] and found["paths"] == 4
+    assert f"{card.parameters:,}" in found["figures"] and found["paths"] == 8  # two losses twice, and the gradients of four models
     assert found["samples"] == [visible(model.sample(length=60, temperature=t, seed=0)) for t in (0.5, 0.8, 1.1)]
     score = model.evaluate(own_text=text_file, baseline=True)
     for each in (score, *score.beside.values()):
@@ -144,21 +148,19 @@ def test_every_text_stays_text(look, weights_of, trained_run):
     corpus = dataclasses.replace(weights.config.corpus, sources=[EVIL], documents=EVIL)
     config = dataclasses.replace(weights.config, corpus=corpus, versions={EVIL: EVIL}, init_from=EVIL)
     model = charlstm.LanguageModel(Weights(config, vocabulary, weights.params))
-    found = model.overview(text=EVIL, length=100)
+    found = model.overview(text=EVIL, length=100, inside=False)
     found = dataclasses.replace(found, card=dataclasses.replace(found.card, name=EVIL), where=EVIL, no_scores=EVIL)
     facts, complaints = look(page_of(found))
     assert complaints == [] and not facts["strange"] and facts["scripts"] == 2
     shown = "".join(text for text, _ in facts["letters"])
     assert "</style></script><script>alert(1)</script>" in shown and "\\u202e\\ud800" in shown and "\x1b" not in shown
-    assert facts["title"].startswith("</style></script><script>alert(1)</script>")
+    assert facts["title"].startswith("script>")  # what stands before the last slash is a folder
 
 
 def test_without_a_script_all_is_there_and_nothing_from_elsewhere(page):
     assert page.startswith('<!DOCTYPE html>\n<html lang="en">') and page.count("<script>") == 1
     assert "default-src 'none'" in page
-    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {
-        "#curves", "#samples", "#passage", "#gates", "#baselines", "#card"
-    }  # fmt: skip
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {f"#{each}" for each in SECTIONS}
     assert "url(" not in page and "@import" not in page
     assert len(re.findall(r'<span class="t\d[^"]*" title="[^"]*bits\n', page)) > 50
     charts = re.findall(r"<svg[^>]*>", page)
@@ -170,7 +172,7 @@ def test_without_a_script_all_is_there_and_nothing_from_elsewhere(page):
 
 def test_a_weights_file_has_a_report_of_what_is_known(trained_run, tmp_path):
     model = charlstm.load(shutil.copy(trained_run.weights_path, tmp_path))
-    model.report(tmp_path / "report.html", length=50, temperature=[0.0])
+    model.report(tmp_path / "report.html", length=50, temperature=[0.0], inside=False)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "There are no reports" in page and "There are no scores: the run" in page
     assert "of the first sample, for want of the model's own text" in page and page.count("<pre") == 1
@@ -180,11 +182,12 @@ def test_a_character_of_bytes_and_a_boundary_have_their_surprise(weights_of, tmp
     vocabulary, text = Vocabulary.of_bytes().with_boundary("\n\n"), "aé€\udcff\n\nb"
     shape = ModelConfig(vocabulary_size=257, layers=1, hidden_size=4, embedding_size=4, dropout=0.0)
     model = charlstm.LanguageModel(weights_of(shape, vocabulary, initial_parameters(shape, 0)))
-    found = model.overview(text=text, length=20)
+    found = model.overview(text=text, length=20, inside=False)
     first, *letters = found.letters  # a document begins with a boundary, which nothing predicts
     assert math.isnan(first.bits) and [each.text for each in letters] == ["a", "é", "€", "\udcff", "\n\n", "b"]
     assert [each.bits for each in letters] == pytest.approx([math.log2(257) * size for size in (1, 2, 3, 1, 1, 1)])
-    assert len(found.symbols) == 10 and found.symbols[0] == found.symbols[-2] == "the document's end"
+    symbols = found.gates.symbols
+    assert len(symbols) == 10 and symbols[0] == symbols[-2] == "\n"
     assert "\\xff" in page_of(found)
 
 
@@ -210,7 +213,9 @@ def test_what_is_wrong_is_said_and_the_old_page_stays(options, error, trained_ru
 
 def test_where_nothing_can_be_written_it_is_said(trained_run, tmp_path):
     with pytest.raises(StorageError, match="cannot write"):
-        charlstm.load(trained_run.path).report(tmp_path / "none" / "report.html", length=10, baseline=False)
+        charlstm.load(trained_run.path).report(
+            tmp_path / "none" / "report.html", length=10, baseline=False, inside=False
+        )
 
 
 def test_text_is_escaped_by_construction():
