@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charlstm.config import last_part
 from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.options import InspectOptions
 from charlstm.runs.texts import find_files, own_text
@@ -56,7 +57,8 @@ def open_passage(weights: Weights, options: InspectOptions, length: int, pieces:
         symbols = vocabulary.known_symbols(options.text, options.unknown)
         found, name = [vocabulary.encode_prompt(symbols)[:length]], "the text given"
     elif options.file is not None:
-        found, name = _pieces_of_file(weights, options, length, pieces, warm_up), name_of(options.file)
+        found = _pieces_of_file(weights, options, length, pieces, warm_up)
+        name = last_part(name_of(options.file))
     else:
         own, _ = own_text(weights, options.own_text, options.on_progress)
         held_out = own.split(weights.config.training.validation)[1]

@@ -119,7 +119,9 @@ def test_a_browser_shows_the_right_numbers(page, look, trained_run, text_file, t
     assert found["sections"] == SECTIONS
     model, card = charlstm.load(trained_run.path), charlstm.card(trained_run.path)
     assert card.best and f"{card.best.loss / math.log(2):.3f}" in found["figures"]
-    assert f"{card.parameters:,}" in found["figures"] and found["paths"] == 8  # two losses twice, and the gradients of four models
+    assert (
+        f"{card.parameters:,}" in found["figures"] and found["paths"] == 8
+    )  # two losses twice, and the gradients of four models
     assert found["samples"] == [visible(model.sample(length=60, temperature=t, seed=0)) for t in (0.5, 0.8, 1.1)]
     score = model.evaluate(own_text=text_file, baseline=True)
     for each in (score, *score.beside.values()):
@@ -176,6 +178,19 @@ def test_a_weights_file_has_a_report_of_what_is_known(trained_run, tmp_path):
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "There are no reports" in page and "There are no scores: the run" in page
     assert "of the first sample, for want of the model's own text" in page and page.count("<pre") == 1
+
+
+@pytest.mark.parametrize("file", [None, "own.txt"])
+def test_no_folder_of_this_machine_is_on_a_page(file, trained_run, text_file, tmp_path):
+    """A page may be published: not where its text is, where it was, or where the model's own text is missing."""
+    weights = charlstm.load(trained_run.path).weights
+    corpus = dataclasses.replace(weights.config.corpus, sources=[str(tmp_path / "my texts" / "gone.txt")])
+    gone = dataclasses.replace(weights, run=None, config=dataclasses.replace(weights.config, corpus=corpus))
+    source = file and shutil.copy(text_file, tmp_path / file)
+    found = charlstm.LanguageModel(gone).overview(length=20, file=source, baseline=file is None)
+    page = page_of(dataclasses.replace(found, card=dataclasses.replace(found.card, name=str(tmp_path / "run"))))
+    assert (file or "named corpus 'gone.txt'") in page and "<td>gone.txt</td>" in page and "<h1>run</h1>" in page
+    assert str(tmp_path) not in page and "my texts" not in page
 
 
 def test_a_character_of_bytes_and_a_boundary_have_their_surprise(weights_of, tmp_path):
