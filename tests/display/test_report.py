@@ -187,7 +187,7 @@ def test_no_folder_of_this_machine_is_on_a_page(file, trained_run, text_file, tm
     corpus = dataclasses.replace(weights.config.corpus, sources=[str(tmp_path / "my texts" / "gone.txt")])
     gone = dataclasses.replace(weights, run=None, config=dataclasses.replace(weights.config, corpus=corpus))
     source = file and shutil.copy(text_file, tmp_path / file)
-    found = charlstm.LanguageModel(gone).overview(length=20, file=source, baseline=file is None)
+    found = charlstm.LanguageModel(gone).overview(length=20, file=source, baseline=not file, inside=not file)
     page = page_of(dataclasses.replace(found, card=dataclasses.replace(found.card, name=str(tmp_path / "run"))))
     assert (file or "named corpus 'gone.txt'") in page and "<td>gone.txt</td>" in page and "<h1>run</h1>" in page
     assert str(tmp_path) not in page and "my texts" not in page
