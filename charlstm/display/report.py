@@ -77,7 +77,9 @@ def inside_sections(found: "Overview") -> Iterator[Element]:
         for units in [layer.varying(gates.memory, _UNITS)]
         for name, array in layer.arrays.items()
     ]
-    yield gates_section(gates.symbols, strips, f"the first {count(len(gates.symbols), gates.unit)} of the passage")
+    yield gates_section(
+        gates.symbols, strips, gates.unit, f"the first {count(len(gates.symbols), gates.unit)} of the passage"
+    )
     longer, neurons, flow, reasons = found.inside
     if longer and longer.keeps:
         constants = [
@@ -85,7 +87,7 @@ def inside_sections(found: "Overview") -> Iterator[Element]:
             for number, layer in longer.layers.items()
             if layer.time_constants is not None
         ]
-        yield time_constants_section(constants, longer.keeps, longer.where)
+        yield time_constants_section(constants, longer.keeps, longer.unit, longer.where)
     if found.paintings and neurons:
         painted = [
             Painted(f"Unit {each.layer}.{each.unit}", each.meaning, np.array([part.value for part in each.characters]))

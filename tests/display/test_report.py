@@ -243,8 +243,9 @@ def test_text_is_escaped_by_construction():
 def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     letters = list("the salt\nroad")
     gate = np.concatenate([np.full((13, 1), 0.05), np.full((13, 3), 0.95)], axis=1)
-    section = gates_section(letters, [Strip("forget", gate, [3, 5, 7, 9], True)], "13 characters")
+    section = gates_section(letters, [Strip("forget", gate, [3, 5, 7, 9], True)], "character", "13 characters")
     text = "".join(section.itertext())
+    assert "had read that character." in text
     assert "4 units over 13 characters, on average 0.73, 25% nearly closed (below 0.1), 75% nearly open" in text
 
     section = neurons_section(letters, [Painted("in a line", "follows it", np.linspace(-1, 1, 13))], Element("table"))
@@ -253,9 +254,11 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     assert [each.get("title") for each in spans][:2] == ["t -1.00", "h -0.83"] and spans[8].tail == "\n"
 
     constants = numbers.lognormal(2, 1, 300)
-    section = time_constants_section([("layer 1", np.append(constants, [np.inf, np.nan]))], "forget", "13 characters")
+    layers = [("layer 1", np.append(constants, [np.inf, np.nan]))]
+    section = time_constants_section(layers, "forget", "byte", "13 bytes")
     counts = [int(each.text.split(": ")[1]) for each in section.iter("title") if each.text and ": " in each.text]
-    assert sum(counts) == 300 and f"median {np.median(constants):.2g}" in "".join(section.itertext())
+    assert sum(counts) == 300 and f"median {np.median(constants):.2g}" in (text := "".join(section.itertext()))
+    assert "time constant (bytes)" in text and "character" not in text
 
     lags = np.arange(65)
     curves = [Line("trained", lags, 0.9**lags), Line("at initialisation", lags, np.where(lags < 9, 0.1**lags, 0))]
@@ -270,6 +273,6 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
 
 @pytest.mark.parametrize("values", [np.full((3, 2), np.nan), np.zeros((3, 2))])
 def test_nothing_to_draw_is_no_error(values):
-    gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "")
-    time_constants_section([("layer 1", values.ravel())], "forget", "")
+    gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "byte", "")
+    time_constants_section([("layer 1", values.ravel())], "forget", "byte", "")
     gradients_section([Line("x", list(range(values.size)), values.ravel().tolist())], [], "", "")
