@@ -123,7 +123,7 @@ def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
             raise
     vocabulary = weights.vocabulary
     ids = vocabulary.encode(vocabulary.symbols_of(sample))[: options.passage]
-    return Passage([ids], f"{len(ids):,} {vocabulary.unit}s of the first sample, for want of the model's own text")
+    return Passage([ids], "the first sample, for want of the model's own text", vocabulary.unit)
 
 
 def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) -> Iterator[Letter]:
