@@ -181,7 +181,8 @@ def samples_section(samples: "Sequence[Sampled]") -> Element:
     for each in samples:
         heading = element("h3", f"Temperature {each.temperature:g}")
         about = f"{count(len(each.text), 'character')}, seed {each.seed}, nothing filtered."
-        add(made, heading, element("pre", each.text, lang=""), element("p", about, class_="note"))
+        text = element("pre", "\n", each.text, lang="")  # browsers leave out a line end that a <pre> begins with
+        add(made, heading, text, element("p", about, class_="note"))
     return made
 
 

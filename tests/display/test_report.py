@@ -27,6 +27,7 @@ from charlstm.display.svg import Line
 from charlstm.display.visible import visible
 from charlstm.errors import ConfigError, CorpusError, StorageError, VocabularyError
 from charlstm.model.parameters import initial_parameters
+from charlstm.overview import Sampled
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
@@ -152,8 +153,10 @@ def test_every_text_stays_text(look, weights_of, trained_run):
     model = charlstm.LanguageModel(Weights(config, vocabulary, weights.params))
     found = model.overview(text=EVIL, length=100, inside=False)
     found = dataclasses.replace(found, card=dataclasses.replace(found.card, name=EVIL), where=EVIL, no_scores=EVIL)
+    found = dataclasses.replace(found, samples=[Sampled(1.0, 0, f"\n{EVIL}")])
     facts, complaints = look(page_of(found))
     assert complaints == [] and not facts["strange"] and facts["scripts"] == 2
+    assert facts["samples"] == [visible(f"\n{EVIL}")]
     shown = "".join(text for text, _ in facts["letters"])
     assert "</style></script><script>alert(1)</script>" in shown and "\\u202e\\ud800" in shown and "\x1b" not in shown
     assert facts["title"].startswith("script>")  # what stands before the last slash is a folder
