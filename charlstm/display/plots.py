@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError
-from charlstm.files import atomic_write
+from charlstm.files import atomic_write, is_no_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +44,10 @@ def picture_type(path: Path) -> str:
     """What kind of picture the ending of `path` stands for.
 
     Raises:
-        ConfigError: matplotlib is missing, or cannot draw it.
+        ConfigError: matplotlib is missing, or cannot draw it, or `path` cannot be a file.
     """
+    if is_no_file(path):
+        raise ConfigError(f"{path} is not a file", "name one")
     supported, kind = new_figure().canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
     if kind not in supported:
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
