@@ -38,7 +38,7 @@ def _file(text: str, flag: str) -> Any:
     return typer.Option(flag, help=text, rich_help_panel=_FILES, metavar="PATH")
 
 
-@options_of(InspectOptions, MemoryOptions)
+@options_of(InspectOptions, MemoryOptions, last=True)
 def inspect(
     chosen: dict[str, Any],
     context: typer.Context,

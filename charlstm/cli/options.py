@@ -21,10 +21,10 @@ TEXT_HELP = (
 )
 
 
-def options_of(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def options_of(*kinds: type, last: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for each option of `kinds`; their values come as the dict `chosen`.
 
-    The command's own parameters stand first where they are arguments, and last where they are options.
+    The command's own arguments stand first, then these flags, then its own options; with `last` these before the flags.
     """
     about = {name: option for kind in kinds for name, option in options_in(kind).items()}
     fields = [field for kind in kinds for field in dataclasses.fields(kind) if field.name in about]
@@ -37,7 +37,8 @@ def options_of(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., No
         own = [each for each in inspect.signature(command).parameters.values() if each.name != "chosen"]
         flags = [_parameter(field, about[field.name]) for field in fields]
         first = [each for each in own if not _is_option(each)]
-        parameters = [*first, *flags, *filter(_is_option, own)]
+        own_flags = list(filter(_is_option, own))
+        parameters = [*first, *own_flags, *flags] if last else [*first, *flags, *own_flags]
         keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
         run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
