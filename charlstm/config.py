@@ -133,8 +133,8 @@ class RunConfig:
 
     def without_paths(self) -> "RunConfig":
         """The same with the names of files instead of where they are on this machine."""
-        corpus = dataclasses.replace(self.corpus, sources=[*map(_name_of, self.corpus.sources)])
-        return dataclasses.replace(self, corpus=corpus, init_from=self.init_from and _name_of(self.init_from))
+        corpus = dataclasses.replace(self.corpus, sources=[*map(last_part, self.corpus.sources)])
+        return dataclasses.replace(self, corpus=corpus, init_from=self.init_from and last_part(self.init_from))
 
     def without_budget(self) -> "RunConfig":
         """The same without what may change when a run goes on: its length, its places, the versions."""
@@ -143,8 +143,9 @@ class RunConfig:
         return dataclasses.replace(self, training=training, corpus=corpus, versions={}, init_from=None)
 
 
-def _name_of(path: str) -> str:
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+def last_part(path: str) -> str:
+    """The name of a file or folder without those that it is in, on any system: what may be published."""
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

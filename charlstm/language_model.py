@@ -410,7 +410,8 @@ class LanguageModel:
 
         Card, learning curves, samples, a passage with the surprise of each character, what happens inside while it is
         read, and scores without a network. The options are those of `ReportOptions`: `temperature`, `length` and `seed`
-        of the samples, `text` or `file`, `passage`, `own_text`, `unknown`, `encoding`, `baseline`, `on_progress`.
+        of the samples, `text` or `file`, `passage`, `own_text`, `unknown`, `encoding`, `baseline`, `inside`,
+        `on_progress`.
 
         Raises:
             ConfigError: an option is out of range, or contradicts another.

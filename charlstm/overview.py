@@ -1,13 +1,14 @@
 """Everything that a report says of a model: facts and arrays, which display/report.py puts on a page."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from charlstm.errors import ConfigError, CorpusError, RunError
+from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError
 from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.characters import characters
 from charlstm.evaluation.static import score_text
@@ -33,6 +34,7 @@ _SCORED = 2**18  # characters of the validation part, its first ones, that are s
 _WATCHED, _PAINTED = 160, 400  # characters of the passage whose gates are shown, and over which neurons are painted
 _PAINTINGS = 4
 _NO_TEXT = (ConfigError, CorpusError, RunError)  # the model's own text is gone, or has no validation part
+_FOLDERS = re.compile(r"(?<!\w)(?:~|\.\.?|[A-Za-z]:)?[/\\](?:[^/\\'\"\n]*[/\\])*(?=\S)")
 
 
 class Letter(NamedTuple):
@@ -105,7 +107,7 @@ def overview(weights: Weights, options: ReportOptions) -> Overview:
         try:
             scores = _scores(weights, options)
         except _NO_TEXT as error:
-            reason = error.message
+            reason = _in_words(error)
     gates = read_gates(weights, passage, range(1, weights.model.layers + 1), _WATCHED)
     inside = _inside(weights, options, passage)
     paintings = _paintings(weights, ids[:_PAINTED], inside.neurons)
@@ -121,7 +123,7 @@ def _passage(weights: Weights, options: ReportOptions, sample: str) -> Passage:
             raise
     vocabulary = weights.vocabulary
     ids = vocabulary.encode(vocabulary.symbols_of(sample))[: options.passage]
-    return Passage([ids], f"{len(ids):,} {vocabulary.unit}s of the first sample, for want of the model's own text")
+    return Passage([ids], "the first sample, for want of the model's own text", vocabulary.unit)
 
 
 def _letters(vocabulary: Vocabulary, ids: np.ndarray, predictions: Predictions) -> Iterator[Letter]:
@@ -149,13 +151,18 @@ def _inside(weights: Weights, options: ReportOptions, passage: Passage) -> Insid
         try:
             return view(weights, looked_at)
         except _NO_TEXT as error:
-            reasons.append(f"{what}: {error.message}")
+            reasons.append(f"{what}: {_in_words(error)}")
             return None
 
     return Inside(
         look("how long a memory lasts", open_gates), look("neurons", find_neurons), look("gradients", gradient_flow),
         reasons,
     )  # fmt: skip
+
+
+def _in_words(error: CharLSTMError) -> str:
+    """What is wrong, with the names of files and without their folders: a page may be published."""
+    return _FOLDERS.sub("", error.message)
 
 
 def _paintings(weights: Weights, ids: np.ndarray, neurons: Neurons | None) -> list[Painting]:

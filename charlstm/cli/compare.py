@@ -13,7 +13,7 @@ from charlstm.options import CompareOptions
 def compare(
     chosen: dict[str, Any],
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN...", help="Runs or weights files; the first one is the measure.")
+        list[str], typer.Argument(metavar="RUN", help="Runs or weights files; the first one is the measure.")
     ],
     output: Annotated[
         str | None,

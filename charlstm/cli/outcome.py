@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from charlstm.display.bars import Bars
 from charlstm.errors import ConfigError
 from charlstm.options import InspectOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from charlstm.display.bars import Bars
 
 
 class Output(NamedTuple):
@@ -42,7 +43,7 @@ def files_of(output: Output) -> dict[str, Path]:
     return files
 
 
-def named(options: InspectOptions, bars: Bars) -> dict[str, Any]:
+def named(options: InspectOptions, bars: "Bars") -> dict[str, Any]:
     """The options as keyword arguments, their progress shown."""
     return vars(options) | {"on_progress": bars}
 

@@ -63,7 +63,7 @@ def _facts(card: "Card") -> Iterator[tuple[str, str]]:
     yield "training", ", ".join(f"{name} {value}" for name, value in settings_in_words(card.config.training))
     if card.config.init_from:
         yield "", f"from the weights of {card.config.init_from}"
-    yield from _history(card.reports)
+    yield from _history(card.reports, card.vocabulary.unit)
     if card.best:
         best = card.best
         figures = f"{nats(best.loss)}, perplexity {math.exp(min(best.loss, 700.0)):.3f}"
@@ -99,14 +99,14 @@ def _symbols(symbols: str) -> str:
     return " ".join(map(visible_in_line, symbols[:_MAX_SYMBOLS])) + more
 
 
-def _history(reports: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _history(reports: list[dict[str, Any]], unit: str) -> Iterator[tuple[str, str]]:
     if not reports:
         yield "history", "no reports yet"
         return
     last = reports[-1]
     yield (
         "history",
-        f"{count(last['step'], 'step')}, {last['epoch']:.2f} epochs, {count(last['characters'], 'character')} read"
+        f"{count(last['step'], 'step')}, {last['epoch']:.2f} epochs, {count(last['characters'], unit)} read"
         + ("" if last["elapsed_seconds"] is None else f" in {duration(last['elapsed_seconds'])}"),
     )
     width = max(10, min(_CURVE, out.width - 60))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charlstm.display.gates import columns_of, full_name, in_words, shown_of
-from charlstm.display.plots import new_figure
+from charlstm.display.plots import SIGNS, new_figure
 from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError, setting
 
@@ -23,7 +23,6 @@ _CHARACTER, _UNIT, _BETWEEN, _BELOW = 0.105, 0.085, 0.3, 3.4  # inches
 _COLOURS = {
     "forget": "#c0392b", "input": "#2471a3", "output": "#229954", "reset": "#2471a3", "update": "#c0392b",
 }  # fmt: skip
-_PICTURES = {"\u2424": "\u21b5", "\u2409": "\u2192"}  # of line end and tab: those that the font has
 _SHORTEST, _LONGEST = 0.01, 1e6  # characters
 
 
@@ -88,7 +87,7 @@ def _write_below(axes: "Axes", symbols: Sequence[str]) -> None:
     axes.set_xticks([])
     axes.set_xlabel(" ", fontsize=7)  # room for it
     for place, (shown, _) in enumerate(columns_of(symbols)):
-        shown = _PICTURES.get(shown, shown if shown == "\\" or shown[0] != "\\" else "·")  # no room for an escape
+        shown = SIGNS.get(shown, shown if shown == "\\" or shown[0] != "\\" else "·")  # no room for an escape
         if shown != " ":
             axes.text(
                 place, -0.02, shown, fontsize=7, family="monospace", ha="center", va="top",

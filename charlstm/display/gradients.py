@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charlstm.display.console import count, on_terminal, out, result
-from charlstm.display.plots import new_figure
+from charlstm.display.plots import new_figure, without_formulas
+from charlstm.display.sparkline import BLOCKS
 from charlstm.display.visible import visible_in_line
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from charlstm.inspection.flow import Curve, Flow
     from charlstm.inspection.gradients import GradientFlow
 
-_BLOCKS = "▁▂▃▄▅▆▇█"  # each ten times the one before
 _COLUMNS = 6  # of lags
 _CARRIED = math.log(100) / 128  # nats per character: what changes less than a hundredfold in 128 is carried
 _LOWEST = -600.0  # nats: e^-600 is drawn where there is less
@@ -74,13 +74,13 @@ def _figure(log: float) -> str:
 
 
 def _bars(curve: "Curve") -> str:
-    """A norm over the lags, as block characters on a log scale."""
+    """A norm over the lags, as block characters on a log scale: each is ten times the one before."""
     width = max(8, min(32, out.width - 68)) if on_terminal(out) else 24
     decades = curve.relative / math.log(10)
     bins = np.array_split(decades, min(width, len(decades)))
-    top = len(_BLOCKS) - 1
+    top = len(BLOCKS) - 1
     levels = [max(0, min(top, top + round(max(-99.0, part.mean())))) for part in bins]
-    return "".join(_BLOCKS[level] for level in levels)
+    return "".join(BLOCKS[level] for level in levels)
 
 
 def draw_gradients(found: "GradientFlow") -> "Figure":
@@ -104,7 +104,7 @@ def draw_gradients(found: "GradientFlow") -> "Figure":
     panels[0].set_ylabel("norm of the gradient, beside that at lag 1")
     panels[-1].legend(frameon=False, fontsize="small")
     rests_on = f"geometric mean and quartiles of {count(found.flows[0].windows, 'window')}; {found.where}"
-    figure.supxlabel(_plain(rests_on), fontsize="small")
+    figure.supxlabel(without_formulas(rests_on), fontsize="small")
     return figure
 
 
@@ -118,11 +118,6 @@ def _draw(axes: Any, curve: "Curve", colour: str, name: str) -> None:
     lags = np.arange(1, len(curve.logs) + 1)
     curves = (curve.mean, curve.quantile(0.25), curve.quantile(0.75))
     middle, low, high = (np.exp(np.maximum(logs - curve.mean[0], _LOWEST)) for logs in curves)
-    label = _plain(f"{name}: {curve.part}")
+    label = without_formulas(f"{name}: {curve.part}")
     axes.plot(lags, middle, _LINES[curve.part], color=colour, label=label, linewidth=1.2)
     axes.fill_between(lags, low, high, color=colour, alpha=0.12, linewidth=0)
-
-
-def _plain(text: str) -> str:
-    """Foreign text in a picture: dollars would begin a formula."""
-    return visible_in_line(text).replace("$", r"\$")

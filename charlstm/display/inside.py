@@ -35,26 +35,26 @@ class Painted(NamedTuple):
     values: np.ndarray
 
 
-def gates_section(letters: Sequence[str], strips: Sequence[Strip], where: str) -> Element:
-    """Gates and states, a strip each, with the characters along it."""
+def gates_section(letters: Sequence[str], strips: Sequence[Strip], unit: str, where: str) -> Element:
+    """Gates and states, a strip each, with the characters along it; these, or bytes, are its `unit`."""
     made = section(
         "gates", "Gates and states",
         element("p", f"A column is one of {where}, a row one of the units of the layer whose state varied most: the "
-                "tile is what the unit did when it had read that character."),
+                f"tile is what the unit did when it had read that {unit}."),
     )  # fmt: skip
     for strip in strips:
         low, high = (0.0, 1.0) if strip.is_gate else _symmetric(strip.values)
         scale = f"from {low:g} (faint) to {high:g} (strong)" if strip.is_gate else f"from {low:.2g} to {high:.2g}"
-        about = f"{_in_words(strip)}; {scale}"
+        about = f"{_in_words(strip, unit)}; {scale}"
         names = [str(unit) for unit in strip.units]
         picture = heat_strip(strip.name, about, letters, strip.values, names, low, high)
         add(made, figure(scrolled(picture, strip.name), element("strong", strip.name), f": {about}."))
     return made
 
 
-def _in_words(strip: Strip) -> str:
+def _in_words(strip: Strip, unit: str) -> str:
     N, U = strip.values.shape
-    what = f"{U} units over {N:,} characters, on average {strip.values.mean():.2f}"
+    what = f"{U} units over {N:,} {unit}s, on average {strip.values.mean():.2f}"
     if strip.is_gate:
         closed, opened = (strip.values < _CLOSED).mean(), (strip.values > _OPEN).mean()
         what += f", {closed:.0%} nearly closed (below {_CLOSED}), {opened:.0%} nearly open (above {_OPEN})"
@@ -90,15 +90,15 @@ def _letter(letter: str, tint: str, title: str) -> list[Element | str]:
     return [span, "\n"] if "\n" in letter else [span]
 
 
-def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], gate: str, where: str) -> Element:
-    """How long memories last: a histogram of the time constants `[H]` of each layer's units, in characters.
+def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], gate: str, unit: str, where: str) -> Element:
+    """How long memories last: a histogram of the time constants `[H]` of each layer's units, in characters or bytes.
 
     `gate` is the one that says how much is kept.
     """
     made = section(
         "time-constants", "How long a memory lasts",
         element("p", f"The time constant of a unit, -1 / ln f with f the mean of its {gate} gate, is how many "
-                f"characters it takes until 1/e of what it held is left: {where}."),
+                f"{unit}s it takes until 1/e of what it held is left: {where}."),
     )  # fmt: skip
     for name, constants in layers:
         constants = constants[np.isfinite(constants) & (constants > 0)]
@@ -108,10 +108,10 @@ def time_constants_section(layers: Sequence[tuple[str, np.ndarray]], gate: str, 
         counts = np.histogram(constants, edges)[0]
         quarters = np.quantile(constants, [0.25, 0.5, 0.75])
         about = (
-            f"{len(constants)} units; half of them between {quarters[0]:.2g} and {quarters[2]:.2g} characters, median "
+            f"{len(constants)} units; half of them between {quarters[0]:.2g} and {quarters[2]:.2g} {unit}s, median "
             f"{quarters[1]:.2g}, longest {constants.max():.3g}"
         )
-        x = Axis("time constant (characters)", float(edges[0]), float(edges[-1]), log=True)
+        x = Axis(f"time constant ({unit}s)", float(edges[0]), float(edges[-1]), log=True)
         chart = column_chart(name, about, edges.tolist(), counts.tolist(), x, Axis("units", 0, float(counts.max())))
         add(made, figure(chart, element("strong", name), f": {about}."))
     return made

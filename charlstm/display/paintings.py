@@ -8,7 +8,7 @@ import numpy as np
 
 from charlstm.display.attribution import SMALL, headline, rows
 from charlstm.display.neurons import title_of
-from charlstm.display.plots import new_figure
+from charlstm.display.plots import SIGNS, new_figure
 from charlstm.display.signed import Cell, lines_of
 from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError, setting
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _MIN_COLUMNS, _COLUMNS, _MAX_LINES = 20, 80, 1000
 _CHARACTER, _LINE, _TITLE = 0.105, 0.2, 0.45  # inches
-_PICTURES = {"\u2424": "\u21b5", "\u2409": "\u2192"}  # of line end and tab: those that the font has
 _DARK = 0.6  # of the scale: from there on letters are white
 
 
@@ -91,7 +90,7 @@ def _draw(axes: "Axes", lines: list[list[Cell]], columns: int, norm: "Normalize"
         for cell in line:
             values[row, column : column + cell.width] = cell.value
             axes.text(
-                column + (cell.width - 1) / 2, row, _PICTURES.get(cell.text, cell.text), ha="center", va="center",
+                column + (cell.width - 1) / 2, row, SIGNS.get(cell.text, cell.text), ha="center", va="center",
                 fontsize=7, family="monospace", color="white" if abs(2 * norm(cell.value) - 1) > _DARK else "black",
                 parse_math=False,
             )  # fmt: skip

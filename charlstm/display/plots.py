@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlstm.display.visible import visible
+from charlstm.display.visible import visible_in_line
 from charlstm.errors import ConfigError
-from charlstm.files import atomic_write
+from charlstm.files import atomic_write, is_no_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _KEYS = {"characters": "characters", "time": "elapsed_seconds"}  # axis -> where reports have it
 AXES = tuple(_KEYS)
+SIGNS = {"\u2424": "\u21b5", "\u2409": "\u2192"}  # of line end and tab: those that the font has
 
 
 def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, axes: Sequence[str] = AXES[:1]) -> None:
@@ -30,8 +31,7 @@ def learning_curves(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path, ax
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         for number, (name, reports) in enumerate(runs.items()):
-            shown = visible(name).replace("$", r"\$")  # dollars would begin a formula
-            _draw_losses(panel, axis, reports, f"C{number}", shown)
+            _draw_losses(panel, axis, reports, f"C{number}", without_formulas(name))
         panel.set_xlabel("characters read (millions)" if axis == "characters" else "time (minutes)")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss (nats per character)")
@@ -44,8 +44,10 @@ def picture_type(path: Path) -> str:
     """What kind of picture the ending of `path` stands for.
 
     Raises:
-        ConfigError: matplotlib is missing, or cannot draw it.
+        ConfigError: matplotlib is missing, or cannot draw it, or `path` cannot be a file.
     """
+    if is_no_file(path):
+        raise ConfigError(f"{path} is not a file", "name one")
     supported, kind = new_figure().canvas.get_supported_filetypes(), path.suffix.lstrip(".").lower()
     if kind not in supported:
         raise ConfigError(f"cannot draw {path.name!r}", f"end its name with one of .{', .'.join(sorted(supported))}")
@@ -63,6 +65,11 @@ def new_figure(width: float = 8, height: float = 4.5) -> "Figure":
     except ImportError as error:
         raise ConfigError("plots need matplotlib", "install it with `pip install 'charlstm[plots]'`") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def without_formulas(text: str) -> str:
+    """Foreign text for a picture: dollars would begin a formula."""
+    return visible_in_line(text).replace("$", r"\$")
 
 
 def save_figure(figure: "Figure", path: Path, kind: str) -> None:

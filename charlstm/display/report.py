@@ -1,7 +1,6 @@
 """A report: everything about a model on one page that needs nothing else, for a browser, a phone or a printer."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from charlstm import __version__
+from charlstm.config import last_part
 from charlstm.display.card import settings_in_words, symbols_in_words
 from charlstm.display.console import count, duration, nats, percent
 from charlstm.display.gates import full_name
@@ -57,7 +57,7 @@ def page_of(found: "Overview") -> str:
         *inside_sections(found), scores_section(found.scores, found.no_scores), card_section(card),
     ]  # fmt: skip
     contents = [element("li", element("a", each.findtext("h2") or "", href=f"#{each.get('id')}")) for each in sections]
-    name = in_line(_name_of(card))
+    name = in_line(last_part(card.name))
     made_by = ", ".join(f"{name} {version}" for name, version in card.config.versions.items())
     return document(
         f"{name} - charlstm",
@@ -77,7 +77,9 @@ def inside_sections(found: "Overview") -> Iterator[Element]:
         for units in [layer.varying(gates.memory, _UNITS)]
         for name, array in layer.arrays.items()
     ]
-    yield gates_section(gates.symbols, strips, f"the first {count(len(gates.symbols), gates.unit)} of the passage")
+    yield gates_section(
+        gates.symbols, strips, gates.unit, f"the first {count(len(gates.symbols), gates.unit)} of the passage"
+    )
     longer, neurons, flow, reasons = found.inside
     if longer and longer.keeps:
         constants = [
@@ -85,7 +87,7 @@ def inside_sections(found: "Overview") -> Iterator[Element]:
             for number, layer in longer.layers.items()
             if layer.time_constants is not None
         ]
-        yield time_constants_section(constants, longer.keeps, longer.where)
+        yield time_constants_section(constants, longer.keeps, longer.unit, longer.where)
     if found.paintings and neurons:
         painted = [
             Painted(f"Unit {each.layer}.{each.unit}", each.meaning, np.array([part.value for part in each.characters]))
@@ -126,11 +128,6 @@ def flow_section(flow: "GradientFlow") -> Element:
     return gradients_section(curves, growth, what, flow.where)
 
 
-def _name_of(card: "Card") -> str:
-    """Without the folders around it, for a page may be published."""
-    return re.split(r"[/\\]", card.name.rstrip("/\\"))[-1] or card.name
-
-
 def _header(card: "Card") -> Element:
     model, last = card.config.model, card.reports[-1] if card.reports else None
     unit, figures = card.vocabulary.unit, dict[str, str]()
@@ -144,7 +141,7 @@ def _header(card: "Card") -> Element:
     read = f" that has read {last['characters']:,} {unit}s, {last['epoch']:.3g} epochs" if last else ""
     lead = element("p", f"{model.layers} x {model.hidden_size} {model.cell.upper()}{read}.", class_="lead")
     parts = (element("div", element("dt", name), element("dd", value)) for name, value in figures.items())
-    return element("header", element("h1", _name_of(card)), lead, element("dl", *parts, class_="figures"))
+    return element("header", element("h1", last_part(card.name)), lead, element("dl", *parts, class_="figures"))
 
 
 def curves_section(reports: Sequence[dict[str, Any]]) -> Element:
@@ -184,7 +181,8 @@ def samples_section(samples: "Sequence[Sampled]") -> Element:
     for each in samples:
         heading = element("h3", f"Temperature {each.temperature:g}")
         about = f"{count(len(each.text), 'character')}, seed {each.seed}, nothing filtered."
-        add(made, heading, element("pre", each.text, lang=""), element("p", about, class_="note"))
+        text = element("pre", "\n", each.text, lang="")  # browsers leave out a line end that a <pre> begins with
+        add(made, heading, text, element("p", about, class_="note"))
     return made
 
 
@@ -275,7 +273,8 @@ def _bar(share: float) -> Element:
 
 def card_section(card: "Card") -> Element:
     """Everything that defines the run."""
-    corpus, held_out = card.config.corpus, f"{card.config.training.validation:.0%} held out for validation"
+    corpus = card.config.without_paths().corpus
+    held_out = f"{card.config.training.validation:.0%} held out for validation"
     shapes = [(t.name, " x ".join(map(str, t.shape)), f"{t.count:,}", f"{t.share:.1%}") for t in card.tensors]
     text = [
         ("from", ", ".join(corpus.sources) or "a place that is not known"),

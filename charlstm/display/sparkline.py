@@ -1,6 +1,6 @@
 """A curve as a line of block characters."""
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: list[float], width: int, scale: tuple[float, float] | None = None) -> str:
@@ -15,7 +15,7 @@ def sparkline(values: list[float], width: int, scale: tuple[float, float] | None
     means = [sum(part) / len(part) for part in parts]
     low, high = scale or usual_range(means)
     shares = (max(0.0, min(1.0, (mean - low) / ((high - low) or 1.0))) for mean in means)
-    return "".join(_BLOCKS[round(share * (len(_BLOCKS) - 1))] for share in shares)
+    return "".join(BLOCKS[round(share * (len(BLOCKS) - 1))] for share in shares)
 
 
 def usual_range(values: list[float]) -> tuple[float, float]:

@@ -49,13 +49,15 @@ class Axis(NamedTuple):
         return max(0.0, min(1.0, (value - low) / ((high - low) or 1.0)))
 
     def ticks(self) -> list[float]:
-        """Round numbers along it, three to seven."""
+        """Round numbers along it, three to seven; a short logarithmic axis has the even ones of any other."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             if last - first > 1:
                 return [10.0**power for power in range(first, last + 1, -(-(last - first) // 6))]
             steps = [part * 10.0**power for power in range(first - 1, last + 1) for part in (1, 2, 5)]
-            return [step for step in steps if self.low <= step * (1 + 1e-9) and step <= self.high * (1 + 1e-9)]
+            found = [step for step in steps if self.low <= step * (1 + 1e-9) and step <= self.high * (1 + 1e-9)]
+            if len(found) > 2 or self.low == self.high:
+                return found
         span = (self.high - self.low) or 1.0
         size = 10.0 ** math.floor(math.log10(span))
         step = next(size * part for part in (0.2, 0.5, 1, 2) if span / (size * part) <= 6)
@@ -151,7 +153,8 @@ def _frame(x: Axis, y: Axis) -> list[Element]:
 
 def _tick(axis: Axis, value: float) -> str:
     if axis.log and not 1e-3 <= value < 1e4:
-        return f"1e{round(math.log10(value))}"
+        digits, power = f"{value:.2e}".split("e")
+        return f"{float(digits):g}e{int(power)}"
     return short(value)
 
 

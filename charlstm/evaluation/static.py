@@ -30,7 +30,7 @@ from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
 from charlstm.score import Score
 from charlstm.text.batches import masked_pairs
 
-WARM_UP = 512
+WARM_UP = 512  # characters in which a state becomes that of its text
 WINDOW = 64
 _DISPATCH = 8  # windows to a dispatch
 _MAX_STREAMS = 256

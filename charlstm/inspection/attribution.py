@@ -8,7 +8,7 @@ log-probability loses if the text is read without the character, and counts all 
 T: characters that are looked at.  B: texts that are read at once.  V: vocabulary.  E: embedding size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,14 @@ def attribute(weights: Weights, options: InspectOptions) -> list[Attribution]:
     passage, vocabulary = open_passage(weights, options, _LENGTH), weights.vocabulary
     [ids] = passage.pieces
     first = int(ids[0] == vocabulary.boundary)  # the boundary before a text is not in it
-    length = len(ids) - first
+    length, where = len(ids) - first, replace(passage, pieces=[ids[first:]]).where
     places = [length] if options.at is None else [options.at] if isinstance(options.at, int) else options.at
     for place in places:
         if not 1 <= place <= length:
             raise ConfigError(
-                f"{setting('at')} is {place:,}, but there are {passage.where}", f"name a place from 1 to {length:,}"
+                f"{setting('at')} is {place:,}, but there are {where}", f"name a place from 1 to {length:,}"
             )
-    return [_attribute(weights, ids, place + first, options, place, passage.where) for place in places]
+    return [_attribute(weights, ids, place + first, options, place, where) for place in places]
 
 
 def save_attributions(found: list[Attribution], path: Path) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from charlstm.errors import RunError
+from charlstm.evaluation.static import WARM_UP
 from charlstm.inspection.bins import Table, bin_edges, r_squared, roc_areas, trends
 from charlstm.inspection.passage import Passage
 from charlstm.inspection.trace import memory, trace_streams
 from charlstm.runs.weights import Weights
 
 STREAMS = 16
-WARM_UP = 512  # characters, as where a text is scored in parts (evaluation/static.py)
 
 
 def score_units(

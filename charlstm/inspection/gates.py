@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from charlstm.errors import ConfigError, RunError, setting
+from charlstm.evaluation.static import WARM_UP
 from charlstm.files import atomic_write
 from charlstm.inspection.passage import Passage, open_passage
 from charlstm.inspection.trace import trace_streams
@@ -36,7 +37,6 @@ KEEPS = {"lstm": "forget", "gru": "update", "rnn": None}
 MEMORY = {"lstm": "cell", "gru": "hidden", "rnn": "hidden"}
 
 _CHARACTERS, _PIECES = 20_000, 16
-_WARM_UP = 512  # characters, as where a text is scored in parts (evaluation/static.py)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1)
 _BYTES = 48  # of a unit and character: six arrays, twice as they are put together
 _TINY = np.finfo(np.float64).tiny
@@ -149,7 +149,7 @@ def open_gates(weights: Weights, options: InspectOptions) -> Gates:
     """
     numbers = layer_numbers(weights, options)
     pieces = max(1, min(_PIECES, _CHARACTERS // options.shown))  # the first of them is shown
-    passage = open_passage(weights, options, _CHARACTERS, pieces, _WARM_UP)
+    passage = open_passage(weights, options, _CHARACTERS, pieces, WARM_UP)
     return read_gates(weights, passage, numbers, options.shown, options.on_progress)
 
 

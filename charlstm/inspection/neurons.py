@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from charlstm.errors import ConfigError, CorpusError, setting
+from charlstm.evaluation.static import WARM_UP
 from charlstm.files import atomic_write
 from charlstm.inspection.features import FEATURES, Feature, compute_features
-from charlstm.inspection.following import STREAMS, WARM_UP, score_units
+from charlstm.inspection.following import STREAMS, score_units
 from charlstm.inspection.gates import layer_numbers
 from charlstm.inspection.painting import Painting, liveliest, paint
 from charlstm.inspection.passage import Passage, open_passage

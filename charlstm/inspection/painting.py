@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlstm.evaluation.characters import characters
+from charlstm.evaluation.static import WARM_UP
 from charlstm.inspection.features import FEATURES
 from charlstm.inspection.trace import memory, trace
 from charlstm.model.lstm import LSTMInside
@@ -13,7 +14,6 @@ from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
 _PLACE = [feature.name for feature in FEATURES].index("place in the line")
-_WARM_UP = 512  # characters that are read before those that are painted
 
 
 class Tinted(NamedTuple):
@@ -58,7 +58,7 @@ def liveliest(features: list[np.ndarray], column: int, after: int, length: int) 
 
 def paint(weights: Weights, ids: np.ndarray, start: int, stop: int, layer: int, unit: int, meaning: str) -> Painting:
     """A unit over the characters `ids[start:stop]`, which are read after those before them."""
-    first = max(0, start - _WARM_UP)
+    first = max(0, start - WARM_UP)
     blocks = []
     for insides in trace(weights, ids[first:stop]):
         inside = insides[layer - 1]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charlstm.config import last_part
 from charlstm.errors import ConfigError, CorpusError, setting
-from charlstm.options import InspectOptions
+from charlstm.options import InspectOptions, Unit
 from charlstm.runs.texts import find_files, own_text
 from charlstm.runs.weights import Weights
 from charlstm.text.corpus import open_corpus
@@ -23,20 +24,27 @@ _CHARACTER_BYTES = 4  # that a character takes at most
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """Pieces of a text, as ids `[n]` each; `where` says in words what they are of, to be put below a figure.
+    """Pieces of the text that is called `name`, as ids `[n]` each, of what its `unit` says.
 
     The first `warm_up` characters of each are to be read and not counted, so that a reader has come into the state that
     it would have there; of a text that is read from its beginning there are none.
     """
 
     pieces: list[np.ndarray]
-    where: str
+    name: str
+    unit: Unit
     warm_up: int = 0
 
     @property
     def characters(self) -> int:
         """How many count, in all."""
         return sum(len(piece) - self.warm_up for piece in self.pieces)
+
+    @property
+    def where(self) -> str:
+        """What they are of in words, to be put below a figure."""
+        in_pieces = f" in {len(self.pieces)} pieces" if len(self.pieces) > 1 else ""
+        return f"{self.characters:,} {self.unit}{'s' * (self.characters != 1)} of {self.name}{in_pieces}"
 
 
 def open_passage(weights: Weights, options: InspectOptions, length: int, pieces: int = 1, warm_up: int = 0) -> Passage:
@@ -56,7 +64,8 @@ def open_passage(weights: Weights, options: InspectOptions, length: int, pieces:
         symbols = vocabulary.known_symbols(options.text, options.unknown)
         found, name = [vocabulary.encode_prompt(symbols)[:length]], "the text given"
     elif options.file is not None:
-        found, name = _pieces_of_file(weights, options, length, pieces, warm_up), name_of(options.file)
+        found = _pieces_of_file(weights, options, length, pieces, warm_up)
+        name = last_part(name_of(options.file))
     else:
         own, _ = own_text(weights, options.own_text, options.on_progress)
         held_out = own.split(weights.config.training.validation)[1]
@@ -67,9 +76,7 @@ def open_passage(weights: Weights, options: InspectOptions, length: int, pieces:
     found = [piece for piece in found if len(piece) > warm_up + 1]
     if not found:
         raise CorpusError(f"there are no two characters of {name} that the model knows", "name another text")
-    characters = sum(len(piece) - warm_up for piece in found)
-    in_pieces = f" in {len(found)} pieces" if len(found) > 1 else ""
-    return Passage(found, f"{characters:,} {vocabulary.unit}s of {name}{in_pieces}", warm_up)
+    return Passage(found, name, vocabulary.unit, warm_up)
 
 
 def _pieces_of_file(

@@ -36,8 +36,8 @@ def predict(weights: Weights, ids: np.ndarray, top: int = 5) -> Predictions:
     model = weights.model.for_inference()
     top = min(top, model.rows)
     read, params, states = _make_reader(model, top), jax.device_put(weights.params), zero_states(model, 1)
-    found = Predictions(np.full(len(ids), math.nan), *np.zeros((2, len(ids), top)))
-    found = Predictions(found.nats, found.likeliest.astype(np.int64), found.probabilities)
+    shape = len(ids), top
+    found = Predictions(np.full(len(ids), math.nan), np.zeros(shape, np.int64), np.zeros(shape))
     for start in range(0, len(ids) - 1, _BLOCK):
         pairs = np.stack([ids[start : start + _BLOCK][: len(ids) - 1 - start], ids[start + 1 :][:_BLOCK]]).astype(
             np.int32

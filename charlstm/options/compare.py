@@ -29,7 +29,7 @@ class CompareOptions:
     unknown: Unknown = option(
         "error", "What to do with characters that not all of the models know; skip: score none on them.", GROUP_TEXT
     )
-    encoding: str | None = option(None, "Encoding of --file.", GROUP_TEXT, unset="the first run's")
+    encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the first run's")
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

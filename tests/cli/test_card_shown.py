@@ -7,6 +7,7 @@ import pytest
 from calling import called
 
 import charlstm
+from charlstm.display.card import show_card
 from charlstm.runs.folder import create_run, stage_run
 from charlstm.text.vocabulary import Vocabulary
 
@@ -20,6 +21,12 @@ def test_inspect_prints_the_card(trained_run, capsys):
     assert called(["inspect", str(trained_run.path)]) == 0
     out = capsys.readouterr().out
     assert f"{card.parameters:,} parameters" in out and f"{card.best.loss:.4f} nats" in out and "█" in out
+
+
+def test_what_was_read_is_counted_in_the_units_of_the_model(trained_run, capsys):
+    show_card(dataclasses.replace(charlstm.card(trained_run.path), vocabulary=Vocabulary.of_bytes()))
+    [history] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("history")]
+    assert "bytes read" in history and "character" not in history
 
 
 def test_symbols_are_shown_and_not_obeyed(trained_run, tmp_path, capsys):

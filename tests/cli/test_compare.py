@@ -36,6 +36,12 @@ def test_what_is_wrong_is_said(arguments, status, capsys):
     assert capsys.readouterr().err
 
 
+def test_a_picture_that_cannot_be_is_refused_before_the_work(tmp_path, capsys):
+    (tmp_path / "folder.svg").mkdir()
+    assert called(["compare", "none", "none", "-o", str(tmp_path / "folder.svg")]) == 2
+    assert "folder.svg is not a file" in capsys.readouterr().err
+
+
 def test_curves_are_drawn_over_time_too(trained_run, tmp_path):
     for over in ("characters", "time"):
         assert called(["plot", str(trained_run.path), "--over", over, "-o", str(tmp_path / f"{over}.svg")]) == 0

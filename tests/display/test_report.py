@@ -27,6 +27,7 @@ from charlstm.display.svg import Line
 from charlstm.display.visible import visible
 from charlstm.errors import ConfigError, CorpusError, StorageError, VocabularyError
 from charlstm.model.parameters import initial_parameters
+from charlstm.overview import Sampled
 from charlstm.runs.weights import Weights
 from charlstm.text.vocabulary import Vocabulary
 
@@ -150,8 +151,10 @@ def test_every_text_stays_text(look, weights_of, trained_run):
     model = charlstm.LanguageModel(Weights(config, vocabulary, weights.params))
     found = model.overview(text=EVIL, length=100, inside=False)
     found = dataclasses.replace(found, card=dataclasses.replace(found.card, name=EVIL), where=EVIL, no_scores=EVIL)
+    found = dataclasses.replace(found, samples=[Sampled(1.0, 0, f"\n{EVIL}")])
     facts, complaints = look(page_of(found))
     assert complaints == [] and not facts["strange"] and facts["scripts"] == 2
+    assert facts["samples"] == [visible(f"\n{EVIL}")]
     shown = "".join(text for text, _ in facts["letters"])
     assert "</style></script><script>alert(1)</script>" in shown and "\\u202e\\ud800" in shown and "\x1b" not in shown
     assert facts["title"].startswith("script>")  # what stands before the last slash is a folder
@@ -176,6 +179,19 @@ def test_a_weights_file_has_a_report_of_what_is_known(trained_run, tmp_path):
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "There are no reports" in page and "There are no scores: the run" in page
     assert "of the first sample, for want of the model's own text" in page and page.count("<pre") == 1
+
+
+@pytest.mark.parametrize("file", [None, "own.txt"])
+def test_no_folder_of_this_machine_is_on_a_page(file, trained_run, text_file, tmp_path):
+    """A page may be published: not where its text is, where it was, or where the model's own text is missing."""
+    weights = charlstm.load(trained_run.path).weights
+    corpus = dataclasses.replace(weights.config.corpus, sources=[str(tmp_path / "my texts" / "gone.txt")])
+    gone = dataclasses.replace(weights, run=None, config=dataclasses.replace(weights.config, corpus=corpus))
+    source = file and shutil.copy(text_file, tmp_path / file)
+    found = charlstm.LanguageModel(gone).overview(length=20, file=source, baseline=not file, inside=not file)
+    page = page_of(dataclasses.replace(found, card=dataclasses.replace(found.card, name=str(tmp_path / "run"))))
+    assert (file or "named corpus 'gone.txt'") in page and "<td>gone.txt</td>" in page and "<h1>run</h1>" in page
+    assert str(tmp_path) not in page and "my texts" not in page
 
 
 def test_a_character_of_bytes_and_a_boundary_have_their_surprise(weights_of, tmp_path):
@@ -228,8 +244,9 @@ def test_text_is_escaped_by_construction():
 def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     letters = list("the salt\nroad")
     gate = np.concatenate([np.full((13, 1), 0.05), np.full((13, 3), 0.95)], axis=1)
-    section = gates_section(letters, [Strip("forget", gate, [3, 5, 7, 9], True)], "13 characters")
+    section = gates_section(letters, [Strip("forget", gate, [3, 5, 7, 9], True)], "character", "13 characters")
     text = "".join(section.itertext())
+    assert "had read that character." in text
     assert "4 units over 13 characters, on average 0.73, 25% nearly closed (below 0.1), 75% nearly open" in text
 
     section = neurons_section(letters, [Painted("in a line", "follows it", np.linspace(-1, 1, 13))], Element("table"))
@@ -238,9 +255,11 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
     assert [each.get("title") for each in spans][:2] == ["t -1.00", "h -0.83"] and spans[8].tail == "\n"
 
     constants = numbers.lognormal(2, 1, 300)
-    section = time_constants_section([("layer 1", np.append(constants, [np.inf, np.nan]))], "forget", "13 characters")
+    layers = [("layer 1", np.append(constants, [np.inf, np.nan]))]
+    section = time_constants_section(layers, "forget", "byte", "13 bytes")
     counts = [int(each.text.split(": ")[1]) for each in section.iter("title") if each.text and ": " in each.text]
-    assert sum(counts) == 300 and f"median {np.median(constants):.2g}" in "".join(section.itertext())
+    assert sum(counts) == 300 and f"median {np.median(constants):.2g}" in (text := "".join(section.itertext()))
+    assert "time constant (bytes)" in text and "character" not in text
 
     lags = np.arange(65)
     curves = [Line("trained", lags, 0.9**lags), Line("at initialisation", lags, np.where(lags < 9, 0.1**lags, 0))]
@@ -255,6 +274,6 @@ def test_what_happens_inside_is_drawn_with_its_figures(numbers):
 
 @pytest.mark.parametrize("values", [np.full((3, 2), np.nan), np.zeros((3, 2))])
 def test_nothing_to_draw_is_no_error(values):
-    gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "")
-    time_constants_section([("layer 1", values.ravel())], "forget", "")
+    gates_section(list("abc"), [Strip("cell", values, range(values.shape[1]), False)], "byte", "")
+    time_constants_section([("layer 1", values.ravel())], "forget", "byte", "")
     gradients_section([Line("x", list(range(values.size)), values.ravel().tolist())], [], "", "")

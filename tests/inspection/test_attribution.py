@@ -124,6 +124,7 @@ def test_rare_symbols_bytes_and_documents(make_weights):
     documents = Vocabulary.of_characters("ab\n").with_boundary("\n")
     [found] = attribute(make_weights(vocabulary=documents), InspectOptions("ab\na", at=2))
     assert [each.text for each in found.left_out] == ["\n", "a", "b"] and found.target == "\n"
+    assert found.where == "4 characters of the text given"  # as `at` counts them: without the boundary before them
 
 
 def test_it_is_json_and_arrays(model, tmp_path):

@@ -66,7 +66,7 @@ def test_of_gates_that_never_move_all_is_known(make):
 def test_pieces_are_as_if_each_were_read_alone_and_their_warm_up_does_not_count(make, numbers, cell, keeps):
     weights = make(cell, lambda name, leaf: 3 * leaf, layers=2)
     pieces = [numbers.integers(0, 4, length) for length in (90, 61, 90)]
-    gates = read_gates(weights, Passage(pieces, "text", 30), [1, 2], shown=20)
+    gates = read_gates(weights, Passage(pieces, "text", "character", 30), [1, 2], shown=20)
     for number, layer in gates.layers.items():
         alone = [
             {name: np.concatenate([getattr(each[number - 1], name) for each in blocks]) for name in layer.arrays}
