@@ -36,9 +36,9 @@ class GradientFlow:
     where: str
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The logarithm of each norm `[K, B]` by model, layer and part, and the models' names."""
+        """The logarithm of each norm `[K, B]`, such as `models.0.layers.0.cell`, and the models' names."""
         curves = {
-            f"{number}.layer{curve.layer}.{curve.part}": curve.logs
+            f"models.{number}.layers.{curve.layer - 1}.{curve.part}": curve.logs
             for number, flow in enumerate(self.flows)
             for curve in flow.curves
         }

@@ -8,7 +8,8 @@ from charlstm.errors import ConfigError, setting
 from charlstm.options.shared import GROUP_TEXT, OnProgress, Unknown
 from charlstm.schema import UP_TO_ALL, Bounds, check_options, from_one, option
 
-_NEURONS, _ATTRIBUTION, _GRADIENT_FLOW, _MEMORY = "Neurons", "Attribution", "Gradient flow", "Memory"
+_GATES, _NEURONS, _ATTRIBUTION = "The heat map of gates", "Neurons", "Attribution"
+_GRADIENT_FLOW, _MEMORY = "Gradient flow", "Memory"
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class InspectOptions:
     )
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the file.", GROUP_TEXT, unset="the run's")
-    layer: int | None = option(None, "Look at this layer only.", bounds=from_one(64), unset="all")
+    layer: int | None = option(None, "Look at this layer only.", GROUP_TEXT, from_one(64), unset="all")
     shown: int = option(
-        120, "Characters that the heat map, the picture and the arrays of gates are of.", bounds=from_one(20_000)
+        120, "Characters that the heat map, the picture and the arrays of gates are of.", _GATES, from_one(20_000)
     )
     unit: str | None = option(
         None,

@@ -57,7 +57,7 @@ def test_json_and_arrays_have_the_figures_of_python(run, text, text_file, tmp_pa
     assert first["growth"]["standard_error"] is None  # of a single window
     arrays = np.load(path)
     assert list(arrays["models"])[2] == "at initialisation: gru"
-    assert arrays["0.layer2.cell"].mean(1).tolist() == pytest.approx(own.flows[0].curves[4].mean.tolist())
+    assert arrays["models.0.layers.1.cell"].mean(1).tolist() == pytest.approx(own.flows[0].curves[4].mean.tolist())
     assert first["curves"][4]["log_norm"] == pytest.approx(own.flows[0].curves[4].mean.tolist())
     second = json.loads(called(capfd, run, *text, "--layer", 2, "--json")[1])["models"]
     assert [model["curves"] for model in second] == [
