@@ -21,8 +21,9 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, card, compare, load, memory, train
+from charlstm.language_model import LanguageModel, load, train
 from charlstm.score import Evaluation, Score
+from charlstm.studies import card, compare, memory
 
 __all__ = [
     "CharLSTMError",

@@ -18,12 +18,10 @@ from charlstm.errors import ConfigError, setting
 from charlstm.events import Event, Started
 from charlstm.files import user_path
 from charlstm.options import (
-    CompareOptions,
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
     InspectOptions,
-    MemoryOptions,
     OnProgress,
     ReadOptions,
     ReportOptions,
@@ -36,15 +34,12 @@ from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
     from charlstm.evaluation.characters import Character, Line
-    from charlstm.evaluation.comparison import Comparison
     from charlstm.evaluation.files import FileScores
     from charlstm.inspection.attribution import Attribution
     from charlstm.inspection.gates import Gates
     from charlstm.inspection.gradients import GradientFlow
-    from charlstm.inspection.memory import Trial
     from charlstm.inspection.neurons import Neurons
     from charlstm.overview import Overview
-    from charlstm.runs.card import Card
     from charlstm.runs.weights import Weights
     from charlstm.sampling.completion import Completions
     from charlstm.sampling.prompt import PromptState
@@ -56,7 +51,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _with_jax(function: Callable[P, T]) -> Callable[P, T]:
+def with_jax(function: Callable[P, T]) -> Callable[P, T]:
     """Run a function with JAX as runtime/setup.py has it; what that needs is not worth the wait for `--help`."""
 
     @functools.wraps(function)
@@ -117,7 +112,7 @@ class LanguageModel:
         """
         return self._stream(options)
 
-    @_with_jax
+    @with_jax
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         from charlstm.sampling.samples import stream_sample
 
@@ -149,13 +144,13 @@ class LanguageModel:
         """
         return self._groups(options)
 
-    @_with_jax
+    @with_jax
     def _groups(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
         from charlstm.sampling.samples import grow_samples
 
         return grow_samples(self.weights, options)
 
-    @_with_jax
+    @with_jax
     def read(self, prompt: str = "", unknown: Unknown = "error", state: "PromptState | None" = None) -> "PromptState":
         """What the model is like after `prompt`, for `state` of any number of samples; on from `state`, if given.
 
@@ -169,7 +164,7 @@ class LanguageModel:
             require_own(state.fingerprint, self.weights, "the prompt's state")
         return read_text(self.weights, self.vocabulary.known_symbols(prompt, unknown), state)
 
-    @_with_jax
+    @with_jax
     def load_state(self, path: Path | str) -> "PromptState":
         """The state that was saved by `read(...).save(path)`.
 
@@ -180,7 +175,7 @@ class LanguageModel:
 
         return load_state(user_path(path), self.weights)
 
-    @_with_jax
+    @with_jax
     def next_characters(
         self, prompt: str = "", top: int = 10, state: "PromptState | None" = None
     ) -> list[tuple[str, float]]:
@@ -198,7 +193,7 @@ class LanguageModel:
         return next_symbols(self.weights, self.read(prompt, state=state), top)
 
     @method_takes(CompleteOptions)
-    @_with_jax
+    @with_jax
     def complete(self, options: CompleteOptions) -> "Completions":
         """The most probable continuations of a prompt up to the end of a word or of a line, the most probable first.
 
@@ -216,7 +211,7 @@ class LanguageModel:
         return Completer(self.weights).complete(after, options.to, options.top, options.expansions)
 
     @method_takes(SampleOptions)
-    @_with_jax
+    @with_jax
     def session(self, options: SampleOptions) -> "Session":
         """A text that is written in turns, from `state` on: `turn(typed)` gives what follows what was typed.
 
@@ -231,7 +226,7 @@ class LanguageModel:
         return Session(self.weights, options)
 
     @method_takes(EvaluateOptions)
-    @_with_jax
+    @with_jax
     def evaluate(self, options: EvaluateOptions) -> Evaluation:
         """Score texts or, if none are named, the validation part of the text that the model was trained on.
 
@@ -246,7 +241,7 @@ class LanguageModel:
         return evaluate(self.weights, options)
 
     @method_takes(EvaluateOptions)
-    @_with_jax
+    @with_jax
     def evaluate_files(self, options: EvaluateOptions) -> "FileScores":
         """Score each file of texts for itself: `scores`, the best predicted first, of folders one a file.
 
@@ -260,7 +255,7 @@ class LanguageModel:
         return score_files(self.weights, options)
 
     @method_takes(InspectOptions)
-    @_with_jax
+    @with_jax
     def gradient_flow(self, options: InspectOptions) -> "GradientFlow":
         """How gradients flow back: their norms by lag, the growth of small changes; beside the cells before training.
 
@@ -274,7 +269,7 @@ class LanguageModel:
 
         return gradient_flow(self.weights, options)
 
-    @_with_jax
+    @with_jax
     def novelty(self, text: str, own_text: Path | str | None = None, unknown: Unknown = "error") -> Novelty:
         """How much of `text` is new: what of it stands, character for character, in the training part of its own text.
 
@@ -287,7 +282,7 @@ class LanguageModel:
         return novelty_of(self.weights, text, own_text, unknown)
 
     @method_takes(ReadOptions)
-    @_with_jax
+    @with_jax
     def per_character(self, options: ReadOptions) -> "Iterator[Character]":
         """Each character of texts with its surprise in `nats` and `bits`, as they are read: by one reader, in order.
 
@@ -322,7 +317,7 @@ class LanguageModel:
         return lines(self.per_character(**vars(options)))
 
     @method_takes(InspectOptions)
-    @_with_jax
+    @with_jax
     def gates(self, options: InspectOptions) -> "Gates":
         """What the gates do over a text or, without one, over pieces of the validation part.
 
@@ -340,7 +335,7 @@ class LanguageModel:
         return open_gates(self.weights, options)
 
     @method_takes(InspectOptions)
-    @_with_jax
+    @with_jax
     def neurons(self, options: InspectOptions) -> "Neurons":
         """Which units follow which features of a text or, without one, of the validation part.
 
@@ -358,7 +353,7 @@ class LanguageModel:
         return find_neurons(self.weights, options)
 
     @method_takes(InspectOptions)
-    @_with_jax
+    @with_jax
     def attribution(self, options: InspectOptions) -> "list[Attribution]":
         """Which characters before it a prediction rests on: that at the end of a text, or those at the places `at`.
 
@@ -376,7 +371,7 @@ class LanguageModel:
         return attribute(self.weights, options)
 
     @method_takes(CompressOptions)
-    @_with_jax
+    @with_jax
     def compress(self, options: CompressOptions) -> bytes:
         """Any bytes made small: what this model finds likely takes few bits.
 
@@ -391,7 +386,7 @@ class LanguageModel:
 
         return compress(self.weights, options)
 
-    @_with_jax
+    @with_jax
     def decompress(self, data: bytes, name: str = "the data", on_progress: OnProgress | None = None) -> bytes:
         """What `compress` was given; messages call the compressed data `name`.
 
@@ -424,7 +419,7 @@ class LanguageModel:
         write_report(self.overview(**options), user_path(path))
 
     @method_takes(ReportOptions)
-    @_with_jax
+    @with_jax
     def overview(self, options: ReportOptions) -> "Overview":
         """What a report says, as facts and arrays.
 
@@ -448,7 +443,7 @@ class LanguageModel:
         save_weights(user_path(path), self.weights)
 
 
-@_with_jax
+@with_jax
 def load(path: Path | str | None = None) -> LanguageModel:
     """The best model of a run, or the one in a weights file, or in standard input as "-".
 
@@ -461,67 +456,6 @@ def load(path: Path | str | None = None) -> LanguageModel:
     from charlstm.runs.weights import load_weights
 
     return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))
-
-
-@takes(MemoryOptions)
-def memory(options: MemoryOptions) -> "list[Trial]":
-    """How far each cell remembers: small networks of the three cells are trained on texts with a known dependency.
-
-    It takes `minutes` for each of the three, and some half a minute.
-
-    Raises:
-        ConfigError: an option is out of range.
-    """
-    return list(growing_memory(**vars(options)))
-
-
-@takes(MemoryOptions)
-@_with_jax
-def growing_memory(options: MemoryOptions) -> "Iterator[Trial]":
-    """The trials of `memory`, each as soon as it is there.
-
-    Raises:
-        ConfigError: an option is out of range.
-    """
-    from charlstm.inspection.memory import trials
-    from charlstm.runtime.setup import each_within, ready_jax
-
-    return each_within(ready_jax, trials(options))
-
-
-@_with_jax
-def card(path: Path | str | None = None) -> "Card":
-    """What is known of a run without running it, even of one that has no weights yet; or of a weights file.
-
-    Settings, parameter tensors, vocabulary, reports, the best validation and the sizes of the files. By default it is
-    that of the newest run in runs/.
-
-    Raises:
-        RunError: it is missing, damaged or of another format.
-    """
-    from charlstm.runs.card import read_card
-    from charlstm.runs.folder import newest_run
-
-    return read_card(path if path is not None else newest_run())
-
-
-@takes(CompareOptions)
-@_with_jax
-def compare(options: CompareOptions) -> "Comparison":
-    """Score runs on the same characters of a common text; how they were trained, and in which settings they differ.
-
-    Each but the first has its `difference` to the first one, in nats per character, with a standard error that is
-    paired by block. Models of other vocabularies and units are compared by the characters of the text.
-
-    Raises:
-        ConfigError: fewer than two runs are named, or no text, and the first run has no validation part.
-        CorpusError: a text cannot be found or read.
-        RunError: a run has no weights, is missing or damaged, or the first run's own text has changed.
-        VocabularyError: a model does not know a character of the text, and it is not to be skipped.
-    """
-    from charlstm.evaluation.comparison import compare as compare_runs
-
-    return compare_runs(options)
 
 
 @takes(TrainOptions)

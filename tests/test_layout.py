@@ -26,6 +26,7 @@ FLOORS = [
     {"benchmark", "overview"},
     {"display"},
     {"language_model"},
+    {"studies"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -1,8 +1,8 @@
 """`charlstm inspect RUN`, without anything else: the card of the run."""
 
 from charlstm.cli.outcome import Output
-from charlstm.language_model import card
 from charlstm.options import InspectOptions
+from charlstm.studies import card
 
 
 def show(run: str | None, options: InspectOptions, output: Output) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from charlstm.cli.options import options_of
-from charlstm.language_model import compare as compare_runs
 from charlstm.options import CompareOptions
+from charlstm.studies import compare as compare_runs
 
 
 @options_of(CompareOptions)

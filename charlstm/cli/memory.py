@@ -15,7 +15,7 @@ def show(run: None, options: MemoryOptions, output: Output) -> None:
     from charlstm.display.bars import Bars
     from charlstm.display.console import write_json
     from charlstm.display.plots import save_figure
-    from charlstm.language_model import growing_memory
+    from charlstm.studies import growing_memory
 
     files, found = files_of(output), list["Trial"]()
     if not output.as_json:
