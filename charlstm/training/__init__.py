@@ -2,6 +2,7 @@
 
 start        options -> a run with its text, its settings and its folder
 plan         closes what was left open: sizes, rates, dropout
+shapes       streams and windows of a step
 machine      how fast this machine is, by the step itself
 footprint    how much memory a step takes, before it is tried
 steps        the jitted steps, and what makes them one after the other

@@ -8,41 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from charlstm.config import GATES, ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
 from charlstm.options import DEFAULT_MINUTES, Cell, Precision, TrainOptions, parse_schedule
-from charlstm.runtime.memory import MAX_LOGITS, available_memory
-from charlstm.runtime.mesh import MIN_STREAMS
+from charlstm.runtime.memory import available_memory
 from charlstm.schema import COUNT
 from charlstm.training.footprint import require_step_memory, step_memory
 from charlstm.training.machine import Machine, measure_machine, training_speed
+from charlstm.training.shapes import MAX_EPOCHS, BatchShape, choose_shape, choose_windows
 
-
-class BatchShape(NamedTuple):
-    """Streams x window of a step, and its speed without Muon's work beside that of the largest one (two cores)."""
-
-    streams: int
-    window: int
-    efficiency: float
-
-
-# The smallest first. Many small steps learn more than few large ones, but are slower: products of few rows, and Muon's
-# work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is.
-_SHAPES = (
-    BatchShape(8, 32, 0.2),
-    BatchShape(16, 64, 0.55),
-    BatchShape(16, 128, 0.65),
-    BatchShape(32, 128, 0.9),
-    BatchShape(64, 128, 1.0),
-)
-_MIN_SPEED = 0.55  # of that of the largest step
-_MIN_EPOCHS = 15.0
 _MUON_OPERATIONS = 16  # times gates hidden_size^3, each step
 _WARMUP = 30
-_MIN_STEPS = 3000  # that a text should last for
-MAX_EPOCHS = 20.0  # after that it overfits
 _RATES = {"muon": 16e-3, "adamw": 4e-3}  # AdamW's for 512 units
 _SIZES = (32, 64, 96, *range(128, 4097, 64))
 # A layer is worth its size if it could read, at the measured speed, so many characters for each weight of its gates;
@@ -172,9 +149,9 @@ def _choose(
     def readable(shape: BatchShape) -> float:
         return operations / operations_each(shape)
 
-    shape = _choose_shape(readable, characters)
+    shape = choose_shape(readable, characters)
     epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
-    batch_size, window = _choose_windows(options, shape, characters - 1, devices, outputs, notes)
+    batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes)
     lengths = parse_schedule(options.schedule)
     steps = lengths[-1][1] if lengths else options.steps
     if steps is None:
@@ -292,55 +269,3 @@ def _choose_training(
         sample_every=options.sample_every,
         schedule=lengths,
     )
-
-
-def _choose_shape(readable: Callable[[BatchShape], float], characters: int) -> BatchShape:
-    """The smallest step that is fast enough, given how many characters can be read in steps of a shape."""
-    enough = min(_MIN_SPEED * readable(_SHAPES[-1]), _MIN_EPOCHS * characters)
-    return next(shape for shape in _SHAPES if readable(shape) >= enough)
-
-
-def _choose_windows(
-    options: TrainOptions, shape: BatchShape, pairs: int, devices: int, outputs: int, notes: list[str]
-) -> tuple[int, int]:
-    """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for).
-
-    What is left open of the two is reduced until the logits of a step are no more than `MAX_LOGITS`.
-    """
-    window = options.sequence_length or shape.window
-    available = (options.epochs or MAX_EPOCHS) * pairs
-
-    def streams(devices: int) -> int:
-        return max(-(-shape.streams // devices), MIN_STREAMS) * devices
-
-    # Many devices need many streams, and of a short text these leave few steps: then some devices are left out.
-    lasting = (count for count in range(devices, 1, -1) if available >= _MIN_STEPS * streams(count) * window)
-    batch_size = options.batch_size or streams(next(lasting, 1))
-    asked = batch_size, window
-    left_open = options.batch_size is None or options.sequence_length is None
-    room = max(1, pairs // 4 if left_open else pairs)
-    while batch_size * window > room:
-        if window > batch_size:
-            window = -(-window // 2)
-        elif batch_size > 1:
-            batch_size = -(-batch_size // 2)
-        else:
-            break
-    if (batch_size, window) != asked:
-        notes.append(
-            f"the text is short: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
-        )
-    asked = batch_size, window
-    while batch_size * window * outputs > MAX_LOGITS:
-        fewer = batch_size > 1 and options.batch_size is None
-        if options.sequence_length is None and window > (batch_size if fewer else 1):
-            window = -(-window // 2)
-        elif fewer:
-            batch_size = -(-batch_size // 2)
-        else:
-            break
-    if (batch_size, window) != asked:
-        notes.append(
-            f"the vocabulary is large: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
-        )
-    return batch_size, window

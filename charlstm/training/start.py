@@ -38,7 +38,8 @@ from charlstm.text.sources import lasting_names
 from charlstm.text.spool import STDIN, is_read_once
 from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts
-from charlstm.training.plan import MAX_EPOCHS, resolve
+from charlstm.training.plan import resolve
+from charlstm.training.shapes import MAX_EPOCHS
 
 OnEvent = Callable[[Event], None]
 
