@@ -76,6 +76,7 @@ class ModelConfig:
 class TrainingConfig:
     """How a model is trained: for `steps`, or for `minutes` if these are over sooner; `warmup` counts steps.
 
+    Unless it is to be the `network_alone`, n-grams of the text are counted at the end, to stand beside it.
     `schedule` repeats a run whose length was estimated while it went: at each step, the number of steps in all.
     """
 
@@ -93,6 +94,7 @@ class TrainingConfig:
     precision: Precision
     seed: int
     sample_every: int
+    network_alone: bool = True
     schedule: list[list[int]] = field(default_factory=list[list[int]])
 
     def __post_init__(self) -> None:

@@ -120,11 +120,19 @@ class RolledBack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counting:
+    """Steps are done; n-grams of the text are being counted, to stand beside the network."""
+
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """The run has ended, or was stopped and can be resumed. `best` is None without a validation.
 
     Short runs validate on a piece of the `held_out` characters: `best.characters` of them. `schedule` repeats the run:
-    at each of its steps, the number of steps in all; empty where the clock decided more than this.
+    at each of its steps, the number of steps in all; empty where the clock decided more than this. `best` is the
+    network's own; `with_counts` is the same with counts beside it, if there are any.
     """
 
     reason: Reason
@@ -134,9 +142,21 @@ class Finished:
     held_out: int
     loss: float
     elapsed_seconds: float
+    with_counts: Score | None = None
     schedule: list[list[int]] = field(default_factory=list[list[int]])
 
 
 Event = (
-    Preparing | Started | Resumed | Compiling | Progress | Report | SampleDue | Saved | NotSaved | RolledBack | Finished
+    Preparing
+    | Started
+    | Resumed
+    | Compiling
+    | Progress
+    | Report
+    | SampleDue
+    | Saved
+    | NotSaved
+    | RolledBack
+    | Counting
+    | Finished
 )

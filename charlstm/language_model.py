@@ -70,6 +70,9 @@ class LanguageModel:
     def __init__(self, weights: "Weights") -> None:
         self.weights = weights
 
+    def _weights(self, network_alone: bool) -> "Weights":
+        return self.weights.alone if network_alone else self.weights
+
     @property
     def config(self) -> RunConfig:
         """The settings that it was trained with."""
@@ -116,7 +119,7 @@ class LanguageModel:
     def _stream(self, options: SampleOptions) -> Iterator[str]:
         from charlstm.sampling.samples import stream_sample
 
-        return stream_sample(self.weights, options)
+        return stream_sample(self._weights(options.network_alone), options)
 
     @method_takes(SamplesOptions)
     def samples(self, options: SamplesOptions) -> "list[Sample]":
@@ -148,7 +151,7 @@ class LanguageModel:
     def _groups(self, options: SamplesOptions) -> "Iterator[Iterator[list[Sample]]]":
         from charlstm.sampling.samples import grow_samples
 
-        return grow_samples(self.weights, options)
+        return grow_samples(self._weights(options.network_alone), options)
 
     @with_jax
     def read(self, prompt: str = "", unknown: Unknown = "error", state: "PromptState | None" = None) -> "PromptState":
@@ -177,7 +180,7 @@ class LanguageModel:
 
     @with_jax
     def next_characters(
-        self, prompt: str = "", top: int = 10, state: "PromptState | None" = None
+        self, prompt: str = "", top: int = 10, state: "PromptState | None" = None, network_alone: bool = False
     ) -> list[tuple[str, float]]:
         """The `top` characters that are most likely after `prompt`, with their probabilities, at temperature 1.
 
@@ -190,7 +193,7 @@ class LanguageModel:
         """
         from charlstm.sampling.prompt import next_symbols
 
-        return next_symbols(self.weights, self.read(prompt, state=state), top)
+        return next_symbols(self._weights(network_alone), self.read(prompt, state=state), top)
 
     @method_takes(CompleteOptions)
     @with_jax
@@ -208,7 +211,9 @@ class LanguageModel:
         from charlstm.sampling.completion import Completer
 
         after = self.read(options.prompt, options.unknown, options.state)
-        return Completer(self.weights).complete(after, options.to, options.top, options.expansions)
+        return Completer(self._weights(options.network_alone)).complete(
+            after, options.to, options.top, options.expansions
+        )
 
     @method_takes(SampleOptions)
     @with_jax
@@ -223,7 +228,7 @@ class LanguageModel:
 
         if options.novel:
             raise ConfigError(f"{setting('novel', True)} is not for a text that is written in turns")
-        return Session(self.weights, options)
+        return Session(self._weights(options.network_alone), options)
 
     @method_takes(EvaluateOptions)
     @with_jax
@@ -238,7 +243,7 @@ class LanguageModel:
         """
         from charlstm.evaluation.report import evaluate
 
-        return evaluate(self.weights, options)
+        return evaluate(self._weights(options.network_alone), options)
 
     @method_takes(EvaluateOptions)
     @with_jax
@@ -252,7 +257,7 @@ class LanguageModel:
         """
         from charlstm.evaluation.files import score_files
 
-        return score_files(self.weights, options)
+        return score_files(self._weights(options.network_alone), options)
 
     @method_takes(InspectOptions)
     @with_jax
@@ -299,7 +304,7 @@ class LanguageModel:
         from charlstm.evaluation.surprise import open_points, surprises
         from charlstm.runtime.setup import each_within, ready_jax
 
-        pieces = surprises(self.weights, open_points(self.weights, options))
+        pieces = surprises(self._weights(options.network_alone), open_points(self.weights, options))
         return characters(self.vocabulary, each_within(ready_jax, pieces))
 
     @method_takes(ReadOptions)

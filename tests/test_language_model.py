@@ -94,7 +94,7 @@ def test_trainings_run_in_a_thread_and_one_after_the_other(folder):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert len({model.sample(length=80, temperature=0.9, seed=0) for model in found}) == 2
+    assert len({model.sample(length=80, temperature=0.9, seed=0, network_alone=True) for model in found}) == 2
 
 
 def test_bytes_are_text_where_they_are_and_come_back_where_they_are_not(folder):

@@ -124,6 +124,8 @@ class Watcher:
         elif not self.quiet:
             if isinstance(event, events.Compiling):
                 note("compiling ...")
+            if isinstance(event, events.Counting):
+                note("counting n-grams ...")
             if isinstance(event, events.Report):
                 note(_report_line(event))
 
@@ -173,6 +175,9 @@ class Watcher:
             result(
                 f"best validation loss {nats(best.loss)}, perplexity {best.perplexity:.3f}, at step {event.best_step:,}"
             )
+            if event.with_counts:
+                both = event.with_counts
+                result(f"with counts beside the network {nats(both.loss)}, perplexity {both.perplexity:.3f}")
             if best.characters < event.held_out:
                 result(f"(of the first {best.characters:,} of {event.held_out:,} characters held out)")
         else:
@@ -196,7 +201,9 @@ def _plain(event: Any) -> dict[str, Any]:
         return {"run": str(event.run), "config": to_dict(event.config), "parameters": event.parameters, "notes": notes}
     plain = dataclasses.asdict(event)
     if isinstance(event, events.Finished):
-        plain["best"] = event.best and event.best.to_dict()
+        for name in ("best", "with_counts"):
+            score = getattr(event, name)
+            plain[name] = score and score.to_dict()
         plain["schedule"] = format_schedule(event.schedule)
     return plain
 
@@ -253,7 +260,9 @@ class _LiveView:
             note(_report_line(self.report))
 
     def show(self, event: events.Event) -> None:
-        if isinstance(event, events.Progress):
+        if isinstance(event, events.Counting):
+            self.bar.update(self.task, description="counting n-grams", left=None)
+        elif isinstance(event, events.Progress):
             of = f"/{event.total:,}" if event.total else ""
             self.bar.update(
                 self.task, description=f"step {event.step:,}{of}", total=1.0, completed=event.fraction,

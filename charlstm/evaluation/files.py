@@ -20,7 +20,7 @@ import numpy as np
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError, VocabularyError
 from charlstm.evaluation.static import WARM_UP, WINDOW, fitting_window, make_scorer
 from charlstm.evaluation.tally import Tally
-from charlstm.model.network import zero_states
+from charlstm.model.counts import zero_reading
 from charlstm.options import EvaluateOptions, OnProgress
 from charlstm.runs.texts import find_files, names_of
 from charlstm.runs.weights import Weights
@@ -113,8 +113,11 @@ def _score(weights: Weights, files: Sequence[_File], exact: bool, on_progress: O
     rows, boundary, byte_lengths = weights.model.rows, weights.vocabulary.boundary, weights.vocabulary.byte_lengths
     streams = min(8 if len(parts) <= 8 else _STREAMS, max(1, MAX_LOGITS // rows))
     mesh = make_mesh(streams)
-    scorer, params = make_scorer(weights.model.for_inference(), mesh), replicate(mesh, weights.params)
-    states = zero_states(weights.model, streams)
+    scorer, network = (
+        make_scorer(weights.model.for_inference(), mesh),
+        replicate(mesh, (weights.params, weights.counts)),
+    )
+    states = zero_reading(weights.model, weights.counts, streams)
     time = np.arange(_BLOCK).reshape(-1, fitting_window(WINDOW, streams, rows), 1)
     tallies = [Tally() for _ in files]
     shares = _shared(-(-parts[:, 3] // _BLOCK), streams)
@@ -126,7 +129,7 @@ def _score(weights: Weights, files: Sequence[_File], exact: bool, on_progress: O
         goes_on = (block > 0)[:, None]
         carried = jax.tree.map(lambda state, goes_on=goes_on: jnp.where(goes_on, state, 0), states)
         states = shard_streams(mesh, carried)
-        states, nats = scorer(params, states, *(shard_streams(mesh, part, 2) for part in windows))
+        states, nats = scorer(*network, states, *(shard_streams(mesh, part, 2) for part in windows))
         _, targets, mask = windows
         figures = np.asarray(nats), mask.sum((0, 1)), (byte_lengths[targets] * mask).sum((0, 1))
         for file, cost, characters, utf8_bytes in zip(of_file.tolist(), *figures, strict=True):

@@ -21,8 +21,8 @@ from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig
 from charlstm.evaluation.tally import Tally
+from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
-from charlstm.model.network import zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.memory import MAX_LOGITS
@@ -84,19 +84,20 @@ def fitting_window(window: int, streams: int, rows: int) -> int:
 
 @lru_cache(maxsize=4)
 def make_scorer(model: ModelConfig, mesh: Mesh):
-    """Compile-ready `score(params, states, inputs, targets, mask) -> (states, nats [S])` of windows `[K, T, S]`."""
+    """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])` of windows
+    `[K, T, S]`."""
     definition, _ = abstract_model(model)
 
     @jax.jit
     @partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(P(), P(STREAMS), *[P(None, None, STREAMS)] * 3),
+        in_specs=(P(), P(), P(STREAMS), *[P(None, None, STREAMS)] * 3),
         out_specs=(P(STREAMS), P(STREAMS)),
         check_vma=False,
     )
-    def score(params, states, inputs, targets, mask):
-        network = nnx.merge(definition, params)
+    def score(params, counts, states, inputs, targets, mask):
+        network = beside(nnx.merge(definition, params), counts)
 
         def window(carry, at):
             states, nats = carry
@@ -116,8 +117,8 @@ class _Scorer:
     def __init__(self, weights: Weights, streams: int, on_scored: OnScored) -> None:
         self._mesh = make_mesh(streams)
         self._score = make_scorer(weights.model.for_inference(), self._mesh)
-        self._params = replicate(self._mesh, weights.params)
-        self._zeros = shard_streams(self._mesh, zero_states(weights.model, streams))
+        self._network = replicate(self._mesh, (weights.params, weights.counts))
+        self._zeros = shard_streams(self._mesh, zero_reading(weights.model, weights.counts, streams))
         self._states = self._zeros
         self._byte_lengths = weights.vocabulary.byte_lengths
         self._pending: deque[tuple[jax.Array, np.ndarray, int]] = deque()
@@ -127,7 +128,7 @@ class _Scorer:
         """Score the windows `[K, T, S]` where `mask` is 1, from the states that the last ones left or from zeros."""
         states = self._zeros if reset_state else self._states
         windows = (shard_streams(self._mesh, part, 2) for part in (inputs, targets, mask))
-        self._states, nats = self._score(self._params, states, *windows)
+        self._states, nats = self._score(*self._network, states, *windows)
         utf8_bytes = int(self._byte_lengths[targets[mask > 0]].sum())
         self._pending.append((nats, mask.sum((0, 1)), utf8_bytes))
         self._collect(1)

@@ -18,8 +18,8 @@ from flax import nnx
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError
 from charlstm.evaluation.static import fitting_window
+from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
-from charlstm.model.network import zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.options import ReadOptions
 from charlstm.runs.texts import find_files, names_of, own_text
@@ -42,7 +42,8 @@ def surprises(weights: Weights, text: Iterator[np.ndarray]) -> Iterator[Surprise
     which it does not read either. A rare one costs what it costs for itself.
     """
     model, table = weights.model.for_inference(), weights.vocabulary.table
-    read, params, states = _make_reader(model), jax.device_put(weights.params), zero_states(weights.model, 1)
+    read, states = _make_reader(model), zero_reading(weights.model, weights.counts, 1)
+    network = jax.device_put((weights.params, weights.counts))
     before: np.ndarray | None = None
     pending: deque[tuple[np.ndarray, np.ndarray, jax.Array]] = deque()  # the next is computed while this one is used
 
@@ -63,7 +64,7 @@ def surprises(weights: Weights, text: Iterator[np.ndarray]) -> Iterator[Surprise
         both = np.zeros((2, _BLOCK), np.uint32)
         both[:, : len(ids)] = [np.append(before, ids)[:-1], ids]
         before = np.append(before, ids)[-1:]
-        states, found = read(params, states, *both)
+        states, found = read(*network, states, *both)
         pending.append((points, places, found))
         if len(pending) > 1:
             yield finished()
@@ -86,13 +87,13 @@ def _blocks(text: Iterator[np.ndarray], table: np.ndarray) -> Iterator[np.ndarra
 
 @lru_cache(maxsize=4)
 def _make_reader(model: ModelConfig):
-    """Compile-ready `read(params, states, inputs, targets) -> (states, nats [K, T])`, of a block `[KT]`."""
+    """Compile-ready `read(params, counts, states, inputs, targets) -> (states, nats [K, T])`, of a block `[KT]`."""
     definition, _ = abstract_model(model)
     window_length = fitting_window(64, 1, model.rows)
 
     @jax.jit
-    def read(params, states, inputs, targets):
-        network = nnx.merge(definition, params)
+    def read(params, counts, states, inputs, targets):
+        network = beside(nnx.merge(definition, params), counts)
 
         def window(states, at):
             inputs, targets = at

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from charlstm.options.shared import Unknown
+from charlstm.options.shared import NETWORK_ALONE, Unknown
 from charlstm.schema import check_options, check_text, from_one, option
 
 To = Literal["word", "line"]
@@ -25,6 +25,7 @@ class CompleteOptions:
         4096, "Read at most this many beginnings of continuations; more find rarer ones.", bounds=from_one(16_384)
     )
     unknown: Unknown = option("error", "What to do with characters that the model does not know.")
+    network_alone: bool = option(False, NETWORK_ALONE)
     state: Any = None
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlstm.errors import ConfigError, setting
-from charlstm.options.shared import GROUP_TEXT, OnProgress, Texts, Unknown
+from charlstm.options.shared import GROUP_TEXT, NETWORK_ALONE, OnProgress, Texts, Unknown
 from charlstm.schema import check_options, from_one, option
 
 _BESIDE = "Beside the score"
@@ -22,6 +22,7 @@ class ReadOptions:
     )
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", GROUP_TEXT)
     encoding: str | None = option(None, "Encoding of the text files.", GROUP_TEXT, unset="the run's")
+    network_alone: bool = option(False, NETWORK_ALONE, GROUP_TEXT)
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.errors import ConfigError, setting
-from charlstm.options.shared import Unknown
+from charlstm.options.shared import NETWORK_ALONE, Unknown
 from charlstm.schema import ABOVE_ZERO, COUNT, UP_TO_ALL, Bounds, check_options, check_text, from_one, option
 
 _PROMPT, _ENDS, _SAMPLING, _SAMPLES = "Prompt", "Ends", "Sampling", "Several samples"
@@ -24,6 +24,7 @@ class SampleOptions:
     prompt: str = ""
     _: dataclasses.KW_ONLY
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", _PROMPT)
+    network_alone: bool = option(False, NETWORK_ALONE, _SAMPLING)
     length: int = option(
         1000, "Characters to sample, not counting the prompt; 0: endless.", _ENDS, Bounds(0, 2**62, "0 or above")
     )

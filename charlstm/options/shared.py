@@ -20,3 +20,4 @@ BUNDLED = "salt-road"  # the text that comes with the program
 DEFAULT_MINUTES = 3.0
 
 GROUP_TEXT = "Text"
+NETWORK_ALONE = "Leave out the counts of n-grams that stand beside the network."

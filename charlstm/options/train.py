@@ -89,6 +89,9 @@ class TrainOptions:
     weight_drop: float | None = option(
         None, "Dropout rate of the recurrent weights; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
     )
+    network_alone: bool = option(
+        False, "Count no n-grams of the text, to stand beside the network once it is trained.", _MODEL
+    )
     minutes: float | None = option(
         None, "Training time, everything included.", _BUDGET, POSITIVE, f"{DEFAULT_MINUTES:g}"
     )

@@ -1,13 +1,14 @@
 """Weights: parameters with the settings and the vocabulary that they belong to. One file holds all three."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig, RunConfig
+from charlstm.model.counts import Counts, checked_counts
 from charlstm.model.parameters import from_tensors, to_tensors
 from charlstm.runs.folder import find_weights, make_header, read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
@@ -15,22 +16,32 @@ from charlstm.runtime.memory import require_memory
 from charlstm.text.spool import seekable
 from charlstm.text.vocabulary import Vocabulary
 
+_COUNTS = "counts."  # what the names of the tables begin with
 _COPIES = 3  # as it is read, on the device, and in the form that a program wants
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A trained model as sampling and evaluation need it; `run` is the folder that it was loaded from, if any."""
+    """A trained model as sampling and evaluation need it; `run` is the folder that it was loaded from, if any.
+
+    `counts` stand beside the network where its text was counted.
+    """
 
     config: RunConfig
     vocabulary: Vocabulary
     params: nnx.State
     run: Path | None = None
+    counts: Counts | None = None
 
     @property
     def model(self) -> ModelConfig:
         """The shape of the model."""
         return self.config.model
+
+    @property
+    def alone(self) -> "Weights":
+        """The network without counts."""
+        return replace(self, counts=None)
 
 
 def fingerprint(weights: Weights) -> str:
@@ -49,7 +60,8 @@ def save_weights(path: Path, weights: Weights) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    save_tensors(path, to_tensors(weights.params), make_header(weights.config, weights.vocabulary))
+    counts = {f"{_COUNTS}{name}": table for name, table in (weights.counts._asdict() if weights.counts else {}).items()}
+    save_tensors(path, to_tensors(weights.params) | counts, make_header(weights.config, weights.vocabulary))
 
 
 def load_weights(path: Path | str) -> Weights:
@@ -68,4 +80,6 @@ def load_weights(path: Path | str) -> Weights:
         tensors, header = load_tensors(file)
     config, vocabulary = read_header(header, str(file))
     run = source if file != source else None
-    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), run)
+    counted = {name.removeprefix(_COUNTS): tensors.pop(name) for name in [*tensors] if name.startswith(_COUNTS)}
+    counts = checked_counts(counted, config.model, str(file)) if counted else None
+    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), run, counts)

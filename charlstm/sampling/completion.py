@@ -11,7 +11,7 @@ V: vocabulary.  B: hypotheses that are expanded at a time.  K: continuations of 
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import jax
@@ -22,11 +22,12 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
+from charlstm.model.counts import CONTEXT, mix
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.options import To
 from charlstm.runs.weights import Weights
-from charlstm.sampling.prompt import PromptState, make_table
+from charlstm.sampling.prompt import PromptState, make_table, predicted
 from charlstm.sampling.words import DONE, WITH, transitions
 
 BATCH = 16  # 1x512 on two cores: 0.7 ms, where one hypothesis takes 0.35 and 64 take 1.5
@@ -80,6 +81,7 @@ class Completer:
     def __init__(self, weights: Weights) -> None:
         self._model = weights.model.for_inference()
         self._vocabulary = weights.vocabulary
+        self._weights = replace(weights, counts=jax.device_put(weights.counts))
         self._params = jax.device_put(weights.params)
         self._table = make_table(self._model)(self._params)
         self._rules: dict[To, np.ndarray] = {}
@@ -87,7 +89,9 @@ class Completer:
     def expand(
         self, states: Sequence[Sequence[np.ndarray]], ids: Sequence[int]
     ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Log-probabilities `[n, V]` behind one more id, and the leaves of the states there, for each of n <= B."""
+        """What the network says behind one more id, log-probabilities `[n, V]`, and the leaves of the states there, for
+        each of n <= B.
+        """
         rows = range(BATCH)
         leaves = [np.stack([states[min(row, len(ids) - 1)][leaf] for row in rows]) for leaf in range(len(states[0]))]
         padded = np.array([ids[min(row, len(ids) - 1)] for row in rows], np.int32)
@@ -103,7 +107,7 @@ class Completer:
         """
         if to not in self._rules:
             self._rules[to] = transitions(self._vocabulary, to)
-        logits = np.asarray(after.logits[0], np.float64)
+        logits = np.asarray(predicted(self._weights, after)[0], np.float64)
         if np.isnan(logits).any():
             raise RunError("the model predicts nothing: its weights are not finite", "train it again")
         search = _Search(self._rules[to], top)
@@ -118,7 +122,11 @@ class Completer:
             if not taken:
                 break
             expansions -= count  # a batch that is not full takes as long
-            logs, states = self.expand([each.states for each, _ in taken], [int(each.children[n]) for each, n in taken])
+            following = [int(parent.children[place]) for parent, place in taken]
+            logs, states = self.expand([parent.states for parent, _ in taken], following)
+            logs = self._with_counts(
+                logs, after, [(*parent.ids, last) for (parent, _), last in zip(taken, following, strict=True)]
+            )
             level = [
                 search.open(
                     (*parent.ids, int(parent.children[place])), float(parent.logs[place]), int(parent.phases[place]),
@@ -133,6 +141,15 @@ class Completer:
         )
         found.exact = not any(each.bound > search.least for each in hypotheses)
         return found
+
+    def _with_counts(self, logs: np.ndarray, after: PromptState, read: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """What the mixture with counts says behind `after` and the ids that were `read`, as the network says `logs`."""
+        counts = self._weights.counts
+        if counts is None:
+            return logs
+        recent = [np.append(after.recent, ids).astype(np.int32)[-CONTEXT:] + 1 for ids in read]
+        padding = ((0, BATCH - len(logs)), (0, 0))
+        return np.asarray(mix(counts, np.pad(logs, padding), np.pad(recent, padding)))[: len(logs)]
 
 
 class _Search:

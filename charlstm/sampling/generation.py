@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
+from charlstm.model.counts import CONTEXT, Counts, Reading, beside, mix
 from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
@@ -41,7 +42,7 @@ def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Ar
 class Streams(NamedTuple):
     """What texts are at a place: states, logits of the next character and, where repetition has a price, copies."""
 
-    states: States
+    states: States | Reading
     logits: Float[Array, "S V"]
     copies: Copies | None
 
@@ -55,23 +56,31 @@ class Drawn(NamedTuple):
 
 @lru_cache(maxsize=8)
 def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh, is_scored: bool = False):
-    """Compile-ready `chunk(params, table, mask, streams, seeds [S], first) -> (streams, drawn)`.
+    """Compile-ready `chunk(params, counts, table, mask, streams, seeds [S], first) -> (streams, drawn)`.
 
     `mask` `[V]` is -inf for what may not be sampled and 0 for the rest, or None.
     """
     definition, _ = abstract_model(model)
     by_streams = P(STREAMS)
 
-    @partial(jax.jit, donate_argnums=3)
+    @partial(jax.jit, donate_argnums=4)
     @partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(P(), P(), P(), by_streams, by_streams, P()),
+        in_specs=(P(), P(), P(), P(), by_streams, by_streams, P()),
         out_specs=(by_streams, P(None, STREAMS)),
         check_vma=False,
     )
-    def chunk(params, table: Array | None, mask: Array | None, streams: Streams, seeds: Array, first: Array):
-        network = nnx.merge(definition, params)
+    def chunk(
+        params,
+        counts: Counts | None,
+        table: Array | None,
+        mask: Array | None,
+        streams: Streams,
+        seeds: Array,
+        first: Array,
+    ):
+        network = beside(nnx.merge(definition, params), counts)
         # Each stream has its own randomness: what is sampled does not depend on which others there are.
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 0))(seeds)
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
@@ -107,10 +116,12 @@ def generate_ids(
     mask: np.ndarray | None = None,
     is_scored: bool = False,
     precision: DTypeLike = jnp.float32,
+    counts: Counts | None = None,
 ) -> Iterator[Drawn]:
     """Chunks `[n, S]` of what follows each of the `prompts`, `length` in all or, if it is 0, without end.
 
-    Each stream is sampled on its own, with its own seed. The next chunk is being computed while the caller uses this
+    Where there are `counts`, their mixture with the network is sampled. Each stream is sampled on its own, with its own
+    seed. The next chunk is being computed while the caller uses this
     one. Products round their operands to `precision`: many streams are faster in bfloat16 where training is; a single
     one is not.
     """
@@ -119,15 +130,18 @@ def generate_ids(
     table = make_table(model)(params)
     params = jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.ndim > 1 else leaf, params)
     mesh = make_mesh(len(seeds))
-    params, table, mask = replicate(mesh, (params, table, mask))
+    params, counts, table, mask = replicate(mesh, (params, counts, table, mask))
     copies = copies_of(np.stack([each.recent for each in prompts])) if filters.repetition else None
     states, logits = jax.tree.map(lambda *one: np.concatenate(one), *((each.states, each.logits) for each in prompts))
+    if counts is not None:
+        recent = jnp.stack([jnp.asarray(each.recent[-CONTEXT:]) + 1 for each in prompts])
+        states, logits = Reading(states, recent), mix(counts, logits, recent)
     streams = shard_streams(mesh, Streams(states, logits, copies))
     seeds = shard_streams(mesh, np.array([seed % 2**32 for seed in seeds], np.uint32))
     chunk = make_chunk(model, filters, mesh, is_scored)
     pending: list[Drawn] = []
     for first in range(0, length, CHUNK) if length else itertools.count(0, CHUNK):
-        streams, drawn = chunk(params, table, mask, streams, seeds, np.uint32(first % 2**32))
+        streams, drawn = chunk(params, counts, table, mask, streams, seeds, np.uint32(first % 2**32))
         pending.append(drawn)
         if len(pending) > 1:
             yield jax.tree.map(np.asarray, pending.pop(0))

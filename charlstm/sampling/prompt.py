@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
+from charlstm.model.counts import CONTEXT, mix
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.tensors import load_tensors, save_tensors
@@ -43,7 +44,7 @@ After = tuple[States, Float[Array, "1 V"]]  # states and logits after a text
 
 @dataclass(frozen=True, eq=False)
 class PromptState:
-    """All that sampling must know of what was read: states, logits of the next character, and the last ids."""
+    """All that sampling must know of what was read: states, the network's logits of what is next, and the last ids."""
 
     states: States
     logits: Float[Array, "1 V"]
@@ -120,9 +121,16 @@ def read_text(weights: Weights, prompt: str, before: PromptState | None = None) 
 
 def next_symbols(weights: Weights, after: PromptState, top: int) -> list[tuple[str, float]]:
     """The `top` most likely symbols after what was read with their probabilities, the most likely first."""
-    probabilities = np.asarray(jax.nn.softmax(after.logits[0]))
+    probabilities = np.asarray(jax.nn.softmax(predicted(weights, after)[0]))
     best = np.argsort(-probabilities, kind="stable")[:top]
     return [(weights.vocabulary.decode(best[n : n + 1]), float(probabilities[best[n]])) for n in range(len(best))]
+
+
+def predicted(weights: Weights, after: PromptState) -> Float[Array, "1 V"]:
+    """Logits of the next symbol after what was read, by the network and, where there are any, the counts beside it."""
+    if weights.counts is None:
+        return after.logits
+    return mix(weights.counts, after.logits, after.recent[None, -CONTEXT:] + 1)
 
 
 def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray, after: After | None = None) -> After:

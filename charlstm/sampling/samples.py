@@ -100,7 +100,7 @@ def pieces_after(weights: Weights, request: Request, after: PromptState, prompt:
     """What follows a prompt, of which `after` is the state; without log-probabilities, which take time."""
     length, filters, mask, ends, seed = request
     watch = Watch(ends, weights.vocabulary.encode_prompt(prompt))
-    chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask)
+    chunks = generate_ids(weights.model, weights.params, [after], length, filters, [seed], mask, counts=weights.counts)
     for drawn in each_within(ready_jax, chunks):  # between the pieces JAX is the caller's
         ids = np.asarray(drawn.ids[:, 0])
         piece = watch.cut(ids, np.full(len(ids), np.nan))
@@ -155,7 +155,9 @@ def _grow(
     more = -len(samples) % 8 if len(samples) > 4 else max(0, min_rows - len(samples))
     seeds, after = [each.seed for each in samples] + [0] * more, [*after, *[after[0]] * more]
     length, filters, mask = request.length, request.filters, request.mask
-    chunks = generate_ids(weights.model, weights.params, after, length, filters, seeds, mask, is_scored=True)
+    chunks = generate_ids(
+        weights.model, weights.params, after, length, filters, seeds, mask, is_scored=True, counts=weights.counts
+    )
     done = 0
     for drawn in each_within(ready_jax, chunks):
         assert drawn.log_probabilities is not None

@@ -267,5 +267,6 @@ def _choose_training(
         precision=precision,
         seed=options.seed,
         sample_every=options.sample_every,
+        network_alone=options.network_alone,
         schedule=lengths,
     )

@@ -5,14 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from charlstm.errors import StorageError
 from charlstm.events import Report
 from charlstm.runs.checkpoints import save_checkpoint
 from charlstm.runs.folder import Run
-from charlstm.runs.weights import Weights, save_weights
+from charlstm.runs.weights import Weights, load_weights, save_weights
 from charlstm.training.conditions import conditions
+from charlstm.training.counting import counts_beside
 from charlstm.training.journal import Journal, facts_of
 from charlstm.training.steps import TrainState
 
@@ -51,6 +53,17 @@ class Saver:
         except StorageError:
             self._weights = jax.tree.map(jnp.copy, params)  # the next step takes the originals' memory
             raise
+
+    def add_counts(self, training_ids: np.ndarray) -> Weights:
+        """Count the n-grams of the training part, and put them beside the weights that the run is sampled with.
+
+        Raises:
+            StorageError: they cannot be written; the weights are whole.
+        """
+        weights = load_weights(self.run.weights_path)
+        weights = dataclasses.replace(weights, counts=counts_beside(weights, training_ids))
+        save_weights(self.run.weights_path, weights)
+        return weights
 
     def save(self, state: TrainState, journal: Journal, with_weights: bool = True) -> None:
         """Save all that resuming needs and, for want of a validation, the weights, if they are wanted.

@@ -1,0 +1,173 @@
+"""Counts beside the network: an n-gram model in tables, mixed with what the network predicts.
+
+A network that learned for some minutes does not know all that counts of the same text know, and learns slowly what it
+lacks: rare words, letter by letter. So its probabilities are mixed with those of an n-gram model,
+
+    p(w)   = (1 - a) p_network(w) + a q_M(w)              a = trust * min(0.35, 0.03 + 0.16 entropy of p_network)
+    q_m(w) = share(h, w) + (1 - sum of the shares of h) q_{m-1}(w)      q_m = q_{m-1} where h was never counted
+
+with h the last m symbols. It is interpolated Kneser-Ney smoothing where share(h, w) = (c(hw) - D) / c(h.) (see
+evaluation/baseline.py); whatever is left out of the tables, the sum over w is 1. The network learns without them: one
+that is trained through the mixture leaves to the counts what it would otherwise learn (RESULTS.md).
+
+A context is found by 32 bits of a hash, among sorted keys of which a table of their first bits says where to look.
+
+S: streams.  T: time steps.  M: symbols of the longest context.  R: rows of the head.  V: vocabulary.
+C: contexts.  E: entries, the symbols that were counted after contexts.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Integer
+
+from charlstm.config import ModelConfig
+from charlstm.errors import RunError
+from charlstm.model.network import CharRNN, States, zero_states
+
+CONTEXT = 6  # M
+MAX_ENTRIES = 16  # of a context, the most frequent ones: of 32 the mixture is 0.001 nats better, of 8 0.004 worse
+MAX_CROWD = 8  # contexts that share their first bits; more are left out
+ONE = 65_536  # shares are whole numbers, rounded down, so that their sum is never more than 1
+_FEW = 256  # rows
+_LEAST, _SLOPE, _MOST, MAX_TRUST = 0.03, 0.16, 0.35, 2.8  # of a, which is never above 0.98; entropy in nats
+Table = Array | np.ndarray
+A = TypeVar("A", Array, np.ndarray)
+
+
+class Counts(NamedTuple):
+    """The tables."""
+
+    keys: Integer[Table, " C"]  # uint32, hashes of contexts, rising
+    buckets: Integer[Table, " buckets"]  # int32, where the keys begin that share their first bits: 2^bits and one more
+    starts: Integer[Table, " C_and_1"]  # int32, where the entries of each context begin
+    symbols: Integer[Table, " E"]  # uint16 or uint32
+    shares: Integer[Table, " E"]  # uint16, in 65536ths
+    unigram: Float[Table, " R"]  # q_0
+    trust: Float[Table, ""]  # from 1 to 2.8: counts are worth more beside a network that has learned little
+
+
+class Reading(NamedTuple):
+    """The state of a network with counts beside it: its own, and the last ids, each + 1, and 0 where there is none."""
+
+    states: States
+    recent: Integer[Array, "S M"]
+
+
+def lengthened(hashes: A, symbols: A) -> A:
+    """The hashes, uint32, of contexts with one more of the `symbols`, ids + 1, on the left (after MurmurHash3)."""
+    hashes = (hashes ^ symbols.astype("uint32")) * np.uint32(0x9E3779B1)
+    hashes = (hashes ^ (hashes >> 15)) * np.uint32(0x85EBCA77)
+    return hashes ^ (hashes >> 13)
+
+
+def distribution(counts: Counts, recent: Integer[Array, "N M"]) -> Float[Array, "N R"]:
+    """q after the `recent` ids + 1, the last one last."""
+    recent = jnp.minimum(recent, len(counts.unigram))
+    hashes, keys = jnp.zeros(len(recent), jnp.uint32), list[Array]()
+    for back in range(1, CONTEXT + 1):
+        hashes = lengthened(hashes, recent[:, -back])
+        keys.append(hashes)
+    starts, sizes = _find(counts, jnp.stack(keys, 1))
+    places = starts[:, :, None] + jnp.arange(MAX_ENTRIES)
+    is_own = jnp.arange(MAX_ENTRIES) < sizes[:, :, None]
+    shares = jnp.where(is_own, counts.shares[places].astype(jnp.float32) / ONE, 0)
+    rests = 1 - shares.sum(-1)  # what a context leaves to the shorter ones
+    left = jnp.flip(jnp.cumprod(jnp.flip(rests, 1), 1), 1)  # by this one and all longer ones
+    left_by_longer = jnp.append(left[:, 1:], jnp.ones_like(left[:, :1]), 1)
+    weighted = (shares * left_by_longer[:, :, None]).reshape(len(recent), -1)
+    symbols = counts.symbols[places].astype(jnp.int32).reshape(len(recent), -1)
+    rest = left[:, :1] * counts.unigram
+    if len(recent) == 1 and len(counts.unigram) <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
+        return rest + weighted @ jax.nn.one_hot(symbols[0], len(counts.unigram))
+    return rest.at[jnp.arange(len(recent))[:, None], symbols].add(weighted)
+
+
+def _find(counts: Counts, keys: Integer[Array, "N M"]) -> tuple[Integer[Array, "N M"], Integer[Array, "N M"]]:
+    """Where the entries of contexts begin, and how many there are: none where a context is not known."""
+    bits = (len(counts.buckets) - 1).bit_length() - 1
+    first = counts.buckets[(keys >> (32 - bits)).astype(jnp.int32)]
+    candidates = jnp.minimum(first[:, :, None] + jnp.arange(MAX_CROWD), len(counts.keys) - 1)
+    is_same = counts.keys[candidates] == keys[:, :, None]
+    row = jnp.where(is_same, candidates, 0).max(-1)
+    start = counts.starts[row]
+    return start, jnp.where(is_same.any(-1), counts.starts[row + 1] - start, 0)
+
+
+@jax.jit
+def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N M"]) -> Float[Array, "*N V"]:
+    """log p of the mixture after the `recent` ids + 1, where the network says `logits`, of V symbols or of R rows."""
+    log_p = jax.nn.log_softmax(logits)
+    q = distribution(counts, recent.reshape(-1, CONTEXT)).reshape(*recent.shape[:-1], -1)
+    if rare := logits.shape[-1] - q.shape[-1]:  # each rare symbol has its part of their row
+        q = jnp.concatenate([q[..., :-1], jnp.repeat(q[..., -1:] / (rare + 1), rare + 1, -1)], -1)
+    entropy = -(jnp.exp(log_p) * log_p).sum(-1, keepdims=True)
+    a = counts.trust * jnp.minimum(_MOST, _LEAST + _SLOPE * entropy)
+    return jnp.logaddexp(jnp.log1p(-a) + log_p, jnp.log(a * q))
+
+
+class CountingRNN:
+    """A network with counts beside it: called as it is, with a `Reading` for its states, it tells log p for logits."""
+
+    def __init__(self, network: CharRNN, counts: Counts) -> None:
+        self._network, self._counts = network, counts
+
+    def __call__(self, ids: Integer[Array, "T S"], reading: Reading) -> tuple[Float[Array, "T S R"], Reading]:
+        """log p of the next symbol at every place."""
+        logits, states = self._network(ids, reading.states)
+        read = jnp.concatenate([reading.recent.T, ids.astype(jnp.int32) + 1])
+        recent = jnp.stack([read[place : place + len(ids)] for place in range(1, CONTEXT + 1)], -1)
+        return mix(self._counts, logits, recent), Reading(states, read[-CONTEXT:].T)
+
+    def step(
+        self, ids: Integer[Array, " S"], reading: Reading, gate_table: Float[Array, "R G"] | None
+    ) -> tuple[Float[Array, "S V"], Reading]:
+        """The same for a single time step."""
+        logits, states = self._network.step(ids, reading.states, gate_table)
+        recent = jnp.append(reading.recent[:, 1:], ids.astype(jnp.int32)[:, None] + 1, 1)
+        return mix(self._counts, logits, recent), Reading(states, recent)
+
+
+def beside(network: CharRNN, counts: Counts | None) -> Any:
+    """The network with its counts, or as it is where there are none."""
+    return network if counts is None else CountingRNN(network, counts)
+
+
+def zero_reading(config: ModelConfig, counts: Counts | None, batch_size: int) -> Any:
+    """The state of `beside` before the first character."""
+    states = zero_states(config, batch_size)
+    return states if counts is None else Reading(states, jnp.zeros((batch_size, CONTEXT), jnp.int32))
+
+
+def checked_counts(tables: Mapping[str, np.ndarray], config: ModelConfig, where: str) -> Counts:
+    """The tables by their names, if nothing that they point to is out of range.
+
+    Raises:
+        RunError: a table is missing, unknown, of another size or type, or points to what is not there; `where` names
+            the file.
+    """
+    if wrong := sorted(set(tables).symmetric_difference(Counts._fields)):
+        state = "is missing" if wrong[0] in Counts._fields else "does not belong there"
+        raise RunError(f"{where}: the table {wrong[0]!r} of counts {state}", "the file is damaged or of another model")
+    counts = Counts(**tables)
+    keys, symbols, bits = len(counts.keys), len(counts.symbols), (len(counts.buckets) - 1).bit_length() - 1
+
+    def rises(table: Table, length: int, last: int) -> bool:
+        return bool(len(table) == length and table[0] == 0 and table[-1] == last and (table[1:] >= table[:-1]).all())
+
+    is_sound = (
+        [(table.dtype.kind, table.ndim) for table in counts] == [*zip("uiiuuff", (1, 1, 1, 1, 1, 1, 0), strict=True)]
+        and keys > 0 < bits < 32
+        and rises(counts.buckets, 2**bits + 1, keys)
+        and rises(counts.starts, keys + 1, symbols)
+        and len(counts.shares) == symbols
+        and 0 <= counts.trust <= MAX_TRUST
+        and len(counts.unigram) == config.rows > counts.symbols.max(initial=0)
+    )
+    if not is_sound:
+        raise RunError(f"{where}: the counts beside the network do not fit together", "use a copy, or train again")
+    return counts
