@@ -64,7 +64,12 @@ def test_a_wrong_value_is_named_with_its_file(path, value, words):
 
 
 @pytest.mark.parametrize(
-    "name", [field.name for field in dataclasses.fields(TrainingConfig) if field.default is dataclasses.MISSING]
+    "name",
+    [
+        field.name
+        for field in dataclasses.fields(TrainingConfig)
+        if field.default is field.default_factory is dataclasses.MISSING
+    ],
 )
 def test_a_missing_value_is_named(name):
     data = to_dict(RUN)

@@ -11,7 +11,7 @@ muon         orthogonal updates for the kernels of the gates
 journal      what a run remembers between steps: schedule, best score, what is due
 clock        the time that a run has taken, and what is left of its budget
 conditions   what the last bits of a result depend on beside the settings
-counting     the n-grams of the text, to stand beside the network
+ngrams       the n-grams of the text, to stand beside the network
 saver        in which order a run is saved, so that nothing is lost
 loop         `train`, a generator of events
 """

@@ -32,8 +32,8 @@ from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
 from charlstm.training.clock import Clock
 from charlstm.training.conditions import conditions, differences
-from charlstm.training.counting import MAX_COUNTED
 from charlstm.training.journal import Journal, read_facts
+from charlstm.training.ngrams import MAX_COUNTED
 from charlstm.training.optimizer import Schedule
 from charlstm.training.saver import Saver
 from charlstm.training.steps import Stepper, TrainState, initial_state

@@ -14,8 +14,8 @@ from charlstm.runs.checkpoints import save_checkpoint
 from charlstm.runs.folder import Run
 from charlstm.runs.weights import Weights, load_weights, save_weights
 from charlstm.training.conditions import conditions
-from charlstm.training.counting import counts_beside
 from charlstm.training.journal import Journal, facts_of
+from charlstm.training.ngrams import counts_beside
 from charlstm.training.steps import TrainState
 
 
