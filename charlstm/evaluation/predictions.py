@@ -14,3 +14,8 @@ class Predictions(NamedTuple):
 
     nats: np.ndarray
     entropies: np.ndarray
+
+    @classmethod
+    def empty(cls, M: int) -> "Predictions":
+        """Arrays to be filled in."""
+        return cls(np.empty(M, np.float32), np.empty(M, np.float32))
