@@ -1,6 +1,7 @@
 """Scores: how well a text is predicted. In reading order:
 
 tally        adds up nats exactly, with a standard error
+predictions  what each character cost a reader, and how sure it was
 static       the score of a model as it is, in one stream, in many, or in windows
 dynamic      the score of weights that go on learning from what they were scored on
 baseline     what a text costs without a network

@@ -20,9 +20,10 @@ import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig
+from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.static import OnScored
 from charlstm.evaluation.tally import Tally
-from charlstm.model.loss import cross_entropy
+from charlstm.model.loss import cross_entropy, entropy
 from charlstm.model.network import zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
@@ -69,18 +70,34 @@ class Adapter:
         return cls(weights, jax.tree.map(lambda root: 1 / (root + epsilon), roots))
 
     def score_text(self, ids: np.ndarray, rule: Rule, on_scored: OnScored = lambda characters: None) -> Score:
-        """Score every character of `ids` `[N]` but the first, in one stream, learning from each segment."""
-        model, saved = self.saved.model, self.saved.params
-        _, adapt = _make_programs(model.for_inference())
-        params, states, tally = saved, zero_states(model, 1), Tally()
-        for inputs, targets, mask in _segments(ids):
-            params, states, nats = adapt(
-                saved, self.scale, params, states, inputs, targets, mask, rule.rate, rule.decay
-            )
-            utf8_bytes = int(self.saved.vocabulary.byte_lengths[targets[mask > 0]].sum())
-            tally.add(np.asarray(nats), mask.sum(1), utf8_bytes)
+        """Score every character of `ids` `[N]` but the first, learning from each segment."""
+        tally = Tally()
+        for nats, _ in self._read(ids, rule):
+            first = tally.characters + 1  # the very first character is not scored
+            utf8_bytes = int(self.saved.vocabulary.byte_lengths[ids[first : first + len(nats)]].sum())
+            starts = np.arange(0, len(nats), SEGMENT)
+            tally.add(np.add.reduceat(nats, starts), np.diff(starts, append=len(nats)), utf8_bytes)
             on_scored(tally.characters)
         return tally.score()
+
+    def predict(self, ids: np.ndarray, rule: Rule, on_scored: OnScored = lambda characters: None) -> Predictions:
+        """The same, character by character."""
+        parts = [Predictions(np.zeros(0, np.float32), np.zeros(0, np.float32))]
+        for part in self._read(ids, rule):
+            parts.append(part)
+            on_scored(sum(len(nats) for nats, _ in parts))
+        return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _read(self, ids: np.ndarray, rule: Rule) -> Iterator[Predictions]:
+        """What every character of `ids` `[N]` but the first costs, in order, for one stream that learns on."""
+        model, saved = self.saved.model, self.saved.params
+        _, adapt = _make_programs(model.for_inference())
+        params, states = saved, zero_states(model, 1)
+        for inputs, targets, mask in _segments(ids):
+            params, states, found = adapt(
+                saved, self.scale, params, states, inputs, targets, mask, rule.rate, rule.decay
+            )
+            yield Predictions(*(np.asarray(each)[mask > 0] for each in found))
 
     def tune(
         self, training_ids: np.ndarray, rates: Sequence[float] = _RATES, decays: Sequence[float] = _DECAYS
@@ -111,14 +128,14 @@ def _make_programs(model: ModelConfig):
     @partial(jax.grad, has_aux=True)
     def gradient(params, states, inputs, targets, mask):
         logits, states = nnx.merge(definition, params)(inputs[:, None], states)
-        nats = (cross_entropy(logits, targets[:, None], model.rare)[:, 0] * mask).sum()
-        return nats / SEGMENT, (nats, states)
+        nats = cross_entropy(logits, targets[:, None], model.rare)[:, 0]
+        return (nats * mask).sum() / SEGMENT, (states, Predictions(nats, entropy(logits, model.rare)[:, 0]))
 
     @jax.jit
     def measure(params, states, squares, inputs, targets, mask):
         def segment(carry, at):
             states, squares = carry
-            g, (_, states) = gradient(params, states, *at)
+            g, (states, _) = gradient(params, states, *at)
             return (states, jax.tree.map(lambda square, g: square + g * g, squares, g)), None
 
         return jax.lax.scan(segment, (states, squares), (inputs, targets, mask))[0]
@@ -127,11 +144,11 @@ def _make_programs(model: ModelConfig):
     def adapt(saved, scale, params, states, inputs, targets, mask, rate, decay):
         def segment(carry, at):
             params, states = carry
-            g, (nats, states) = gradient(params, states, *at)
+            g, (states, found) = gradient(params, states, *at)
             params = jax.tree.map(lambda w, g, s, w_0: w - rate * g * s + decay * (w_0 - w), params, g, scale, saved)
-            return (params, states), nats
+            return (params, states), found
 
-        (params, states), nats = jax.lax.scan(segment, (params, states), (inputs, targets, mask))
-        return params, states, nats
+        (params, states), found = jax.lax.scan(segment, (params, states), (inputs, targets, mask))
+        return params, states, found
 
     return measure, adapt

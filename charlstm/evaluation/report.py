@@ -6,9 +6,12 @@ import numpy as np
 
 from charlstm.errors import ConfigError
 from charlstm.evaluation.baseline import baselines
-from charlstm.evaluation.dynamic import Adapter
+from charlstm.evaluation.dynamic import SEGMENT, Adapter
+from charlstm.evaluation.mixture import mixture
 from charlstm.evaluation.novelty import novelty
+from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.static import OnScored, score_text, score_windows
+from charlstm.evaluation.tally import score_of
 from charlstm.options import EvaluateOptions, Unknown
 from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
@@ -33,19 +36,26 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
-    score = score_text(weights, ids, 1 if options.exact else None, scoring("scoring"))
+    found = Predictions.empty(len(ids) - 1) if options.baseline else None
+    score = score_text(weights, ids, 1 if options.exact else None, scoring("scoring"), found)
     beside: dict[str, Score] = {}
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
         beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
+    learned = None
     if options.dynamic:
         on_progress("tuning dynamic evaluation on the training part", 0, 0)
         adapter = Adapter.measured(weights, training_ids)
         rule = adapter.tune(training_ids)
-        beside["dynamic"] = adapter.score_text(ids, rule, scoring("learning while scoring"))
-    if options.baseline:
+        learned = adapter.predict(ids, rule, scoring("learning while scoring"))
+        beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]], SEGMENT)
+    if found:
         on_progress("counting n-grams", 0, 0)
         beside |= baselines(training_ids, ids, weights.vocabulary)
+        on_progress("mixing with n-grams", 0, 0)
+        beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
+        if learned:
+            beside["dynamic with adaptive n-grams"] = mixture(learned, training_ids, ids, weights.vocabulary, adaptive=True)
     new = None
     if options.novelty:
         on_progress("looking for the text in the training part", 0, 0)

@@ -20,9 +20,10 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig
+from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.tally import Tally
 from charlstm.model.counts import beside, zero_reading
-from charlstm.model.loss import cross_entropy
+from charlstm.model.loss import cross_entropy, entropy
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.memory import MAX_LOGITS
@@ -70,9 +71,13 @@ class Layout:
     def window(self, ids: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, targets and mask (1 where a character is scored) of a window, `[T, S]` each."""
         time = number * self.window_length + np.arange(self.window_length)[:, None]
-        first = np.arange(self.streams) * (self.length - self.warm_up)
-        mask = (time < self.length) & (time >= np.where(first > 0, self.warm_up, 0))
-        return masked_pairs(ids, first + time, mask)
+        mask = (time < self.length) & (time >= np.where(np.arange(self.streams) > 0, self.warm_up, 0))
+        return masked_pairs(ids, self.places(number), mask)
+
+    def places(self, number: int) -> np.ndarray:
+        """Which of the pairs a window has: `[T, S]`."""
+        time = number * self.window_length + np.arange(self.window_length)[:, None]
+        return np.arange(self.streams) * (self.length - self.warm_up) + time
 
 
 def fitting_window(window: int, streams: int, rows: int) -> int:
@@ -83,9 +88,11 @@ def fitting_window(window: int, streams: int, rows: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def make_scorer(model: ModelConfig, mesh: Mesh):
-    """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])` of windows
-    `[K, T, S]`."""
+def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
+    """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])` of windows `[K, T, S]`.
+
+    If `each`, it returns the `Predictions` of `[K, T, S]`, too.
+    """
     definition, _ = abstract_model(model)
 
     @jax.jit
@@ -93,44 +100,65 @@ def make_scorer(model: ModelConfig, mesh: Mesh):
         jax.shard_map,
         mesh=mesh,
         in_specs=(P(), P(), P(STREAMS), *[P(None, None, STREAMS)] * 3),
-        out_specs=(P(STREAMS), P(STREAMS)),
+        out_specs=(P(STREAMS), P(STREAMS)) + each * (P(None, None, STREAMS),),
         check_vma=False,
     )
     def score(params, counts, states, inputs, targets, mask):
         network = beside(nnx.merge(definition, params), counts)
 
         def window(carry, at):
-            states, nats = carry
+            states, sums = carry
             inputs, targets, mask = at
             logits, states = network(inputs, states)
-            return (states, nats + (cross_entropy(logits, targets, model.rare) * mask).sum(0)), None
+            nats = cross_entropy(logits, targets, model.rare)
+            predictions = (Predictions(nats, entropy(logits, model.rare)),) if each else ()
+            return (states, sums + (nats * mask).sum(0)), predictions
 
-        (states, nats), _ = jax.lax.scan(window, (states, jnp.zeros(inputs.shape[-1])), (inputs, targets, mask))
-        return states, nats
+        carry = states, jnp.zeros(inputs.shape[-1])
+        (states, sums), predictions = jax.lax.scan(window, carry, (inputs, targets, mask))
+        return states, sums, *predictions
 
     return score
 
 
 class _Scorer:
-    """Scores windows without waiting for them: while the device computes, the next ones are cut."""
+    """Scores windows without waiting for them: while the device computes, the next ones are cut.
 
-    def __init__(self, weights: Weights, streams: int, on_scored: OnScored) -> None:
-        self._mesh = make_mesh(streams)
-        self._score = make_scorer(weights.model.for_inference(), self._mesh)
+    `found` are arrays for the predictions of all pairs of the text, if these are wanted.
+    """
+
+    def __init__(
+        self, weights: Weights, streams: int, on_scored: OnScored, found: Predictions | None = None
+    ) -> None:
+        self._mesh, self._found = make_mesh(streams), found
+        self._score = make_scorer(weights.model.for_inference(), self._mesh, found is not None)
         self._network = replicate(self._mesh, (weights.params, weights.counts))
         self._zeros = shard_streams(self._mesh, zero_reading(weights.model, weights.counts, streams))
         self._states = self._zeros
         self._byte_lengths = weights.vocabulary.byte_lengths
         self._pending: deque[tuple[jax.Array, np.ndarray, int]] = deque()
+        self._pending_each: deque[tuple[np.ndarray, np.ndarray, Predictions]] = deque()
         self._tally, self._on_scored = Tally(), on_scored
 
-    def add(self, inputs: np.ndarray, targets: np.ndarray, mask: np.ndarray, reset_state: bool = False) -> None:
-        """Score the windows `[K, T, S]` where `mask` is 1, from the states that the last ones left or from zeros."""
+    def add(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        mask: np.ndarray,
+        reset_state: bool = False,
+        places: np.ndarray | None = None,
+    ) -> None:
+        """Score the windows `[K, T, S]` where `mask` is 1, from the states that the last ones left or from zeros.
+
+        `places` `[K, T, S]` says which pairs of the text they are.
+        """
         states = self._zeros if reset_state else self._states
         windows = (shard_streams(self._mesh, part, 2) for part in (inputs, targets, mask))
-        self._states, nats = self._score(*self._network, states, *windows)
+        self._states, nats, *each = self._score(*self._network, states, *windows)
         utf8_bytes = int(self._byte_lengths[targets[mask > 0]].sum())
         self._pending.append((nats, mask.sum((0, 1)), utf8_bytes))
+        if places is not None:
+            self._pending_each.append((places, mask, *each))
         self._collect(1)
         self._on_scored(self._tally.characters)
 
@@ -138,6 +166,10 @@ class _Scorer:
         while len(self._pending) > under_way:
             nats, characters, utf8_bytes = self._pending.popleft()
             self._tally.add(np.asarray(nats), characters, utf8_bytes)
+            if self._found:
+                places, mask, each = self._pending_each.popleft()
+                for found, part in zip(self._found, each, strict=True):
+                    found[places[mask > 0]] = np.asarray(part)[mask > 0]
 
     def score(self) -> Score:
         """The score of all windows."""
@@ -150,19 +182,21 @@ def score_text(
     ids: np.ndarray,
     streams: int | None = None,
     on_scored: OnScored = lambda characters: None,
+    found: Predictions | None = None,
 ) -> Score:
     """Score every character of `ids` `[N]` but the first. `streams=1` is exact: one reader, no warm-up.
 
     Sums of at most 512 characters are added in double precision on the host, so that nothing drifts however long the
-    text is.
+    text is. What each of them costs is written to `found`, `[N - 1]`, if it is given.
     """
     layout = Layout.of(len(ids) - 1, streams, rows=weights.model.rows)
-    scorer = _Scorer(weights, layout.streams, on_scored)
+    scorer = _Scorer(weights, layout.streams, on_scored, found)
     at_once = _BLOCK // layout.window_length
     for start in range(0, -(-layout.length // layout.window_length), at_once):
         cut = [layout.window(ids, start + k) for k in range(at_once)]
         inputs, targets, mask = (np.stack(parts) for parts in zip(*cut, strict=True))
-        scorer.add(inputs, targets, mask)
+        places = np.stack([layout.places(start + k) for k in range(at_once)]) if found else None
+        scorer.add(inputs, targets, mask, places=places)
     return scorer.score()
 
 

@@ -41,3 +41,10 @@ class Tally:
             squares = max(0.0, residual @ self._moments @ residual)
             error = math.sqrt(squares * self._blocks / (self._blocks - 1)) / float(characters)
         return Score(float(nats), int(characters), self._utf8_bytes, error)
+
+
+def score_of(nats: np.ndarray, utf8_bytes: np.ndarray, block: int = 512) -> Score:
+    """The score of characters that cost `nats` and take `utf8_bytes`, `[M]` each; blocks are `block` of them."""
+    tally, starts = Tally(), np.arange(0, len(nats), block)
+    tally.add(np.add.reduceat(nats, starts), np.diff(starts, append=len(nats)), int(utf8_bytes.sum()))
+    return tally.score()

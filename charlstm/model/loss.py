@@ -19,6 +19,16 @@ def cross_entropy(logits: Float[Array, "T B R"], targets: Integer[Array, "T B"],
     return _cross_entropy(logits, jnp.minimum(targets, last)) + jnp.where(targets < last, 0.0, math.log(rare))
 
 
+def entropy(logits: Float[Array, "T B R"], rare: int = 0) -> Float[Array, "T B"]:
+    """Nats that a target drawn from softmax(logits) would cost on the average; the last logit may be of `rare` symbols.
+
+    The entropy of the rows, and the choice among the rare ones: that of a mixture of parts which share nothing.
+    """
+    logs = jax.nn.log_softmax(logits)
+    of_rows = -(jnp.exp(logs) * logs).sum(-1)
+    return of_rows + jnp.exp(logs[..., -1]) * math.log(rare) if rare else of_rows
+
+
 @jax.custom_vjp
 def _cross_entropy(logits: Array, targets: Array) -> Array:
     """Its gradient, softmax - one_hot, needs no gather."""

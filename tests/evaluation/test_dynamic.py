@@ -69,3 +69,11 @@ def test_a_strange_pattern_is_picked_up_and_the_saved_weights_stay(adapter, weig
 def test_tuning_finds_the_best_of_the_rules_it_tries(adapter):
     ids = np.tile(np.array([0, 3, 1, 1, 2], np.uint8), 200)
     assert adapter.tune(ids, rates=(0.0, 1e-2), decays=(0.0, 0.5)) == Rule(1e-2, 0.0)
+
+
+def test_predictions_are_the_score_character_by_character(adapter, numbers):
+    ids, rule = numbers.integers(0, 4, 1500).astype(np.uint8), Rule(1e-2, 0.0)
+    predictions = adapter.predict(ids, rule)
+    assert predictions.nats.shape == predictions.entropies.shape == (1499,)
+    assert predictions.nats.astype(float).sum() == pytest.approx(adapter.score_text(ids, rule).nats, rel=1e-6)
+    assert (predictions.entropies > 0).all() and (predictions.entropies < np.log(4) + 1e-6).all()
