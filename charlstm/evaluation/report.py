@@ -40,7 +40,7 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
     if options.dynamic:
         on_progress("tuning dynamic evaluation on the training part", 0, 0)
-        adapter = Adapter.measured(weights, training_ids)
+        adapter = Adapter.measured(weights, training_ids, options.exact)
         rule = adapter.tune(training_ids)
         beside["dynamic"] = adapter.score_text(ids, rule, scoring("learning while scoring"))
     if options.baseline:
