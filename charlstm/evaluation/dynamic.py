@@ -25,8 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig
 from charlstm.evaluation.predictions import Predictions
@@ -37,7 +35,6 @@ from charlstm.model.loss import cross_entropy, entropy
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model, map_named, to_tensors
 from charlstm.runs.weights import Weights
-from charlstm.runtime.mesh import STREAMS, make_mesh, pmean_tree, replicate, shard_streams
 from charlstm.score import Score
 from charlstm.text.batches import Windows, masked_pairs
 
@@ -51,7 +48,7 @@ _BLOCK = 512  # characters whose nats are added up
 _HEAD = 4  # times the rate
 _TRIAL = 20_000  # characters at the end of the training part that the rule is tuned on
 _STATISTICS = 80_000  # characters before them that give the RMS
-_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4, 4e-4)
+_RATES = (2.5e-5, 5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 _DECAYS = (0.0, 1e-4, 3e-4, 1e-3)
 
 
@@ -78,14 +75,11 @@ class Adapter:
         ids = training_ids[:-_TRIAL] if len(training_ids) > 2 * _TRIAL else training_ids
         ids = ids[-_STATISTICS:]
         windows = Windows(ids, _MANY, PIECE)
-        mesh = make_mesh(windows.batch_size)
-        measure, _ = _make_programs(weights.model.for_inference(), mesh)
-        params = replicate(mesh, weights.params)
-        states = shard_streams(mesh, zero_states(weights.model, windows.batch_size))
+        measure, _ = _make_programs(weights.model.for_inference())
+        params, states = jax.device_put(weights.params), zero_states(weights.model, windows.batch_size)
         squares, steps = jax.tree.map(jnp.zeros_like, params), -(-(len(ids) - 1) // windows.characters_per_step)
         for step in range(steps):
-            inputs, targets = (shard_streams(mesh, each, 1) for each in windows.window(step))
-            states, squares = measure(params, states, squares, inputs, targets)
+            states, squares = measure(params, states, squares, *windows.window(step))
         # Gradients of characters are taken for independent, so that squares add up: of the mean of 20, 1/20 of one's.
         share = 1 / (_UNIT * steps * windows.characters_per_step)
         rms = jax.tree.map(lambda square: jnp.sqrt(square * share), squares)
@@ -112,7 +106,7 @@ class Adapter:
         params = self.saved.params
         for part in self._read(ids, rule, self._starts(ids)):
             params = part[1]
-        return replace(self.saved, params=params)
+        return replace(self.saved, params=jax.tree.map(np.asarray, params))
 
     def tune(
         self, training_ids: np.ndarray, rates: Sequence[float] = _RATES, decays: Sequence[float] = _DECAYS
@@ -157,97 +151,69 @@ class Adapter:
         self, ids: np.ndarray, rule: Rule, starts: Iterable[States | None]
     ) -> Iterator[tuple[Predictions, nnx.State]]:
         """What the characters of each dispatch cost, in order, and the weights after it."""
-        model = self.saved.model.for_inference()
-        params = self.saved.params
-        states: States | None = zero_states(model, 1)
+        _, adapt = _make_programs(self.saved.model.for_inference())
+        fixed = jax.device_put((self.saved.params, self.scale, self.pull))
+        params, states = fixed[0], zero_states(self.saved.model, 1)
         for place, start in zip(range(0, len(ids) - 1, _DISPATCH), starts, strict=False):
             pieces = 1 if start is None else jax.tree.leaves(start)[0].shape[1]
-            mesh = make_mesh(pieces)
-            _, adapt = _make_programs(model, mesh)
-            saved, scale, pull, params = replicate(mesh, (self.saved.params, self.scale, self.pull, params))
             positions = place + np.arange(_DISPATCH).reshape(-1, pieces, PIECE).swapaxes(1, 2)
             cut = masked_pairs(ids, positions, np.ones_like(positions, bool))
-            segments = shard_streams(mesh, cut, 2)
-            if start is not None:
-                states, start = None, shard_streams(mesh, start, 1)
             is_read = (positions[:, 0, 0] < len(ids) - 1).astype(np.float32)  # an empty segment moves nothing
             rates, decays = rule.rate * is_read, rule.decay * is_read
-            params, states, found = adapt(saved, scale, pull, params, states, start, *segments, rates, decays)
+            states = states if start is None else None
+            params, states, found = adapt(*fixed, params, states, start, *cut, rates, decays)
             count = min(_DISPATCH, len(ids) - 1 - place)
             found = (np.asarray(each).reshape(-1)[:count] for each in found)
             yield Predictions(*found), params
 
 
-@lru_cache(maxsize=4)
-def _make_programs(model: ModelConfig, mesh: Mesh):
+@lru_cache(maxsize=2)
+def _make_programs(model: ModelConfig):
     """Compile-ready `measure`, which adds up squared gradients, and `adapt`, which learns; segments are `[T, S]`."""
     definition, _ = abstract_model(model)
-    streams, windows = P(STREAMS), P(None, None, STREAMS)
 
     @jax.jit
-    @partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(P(), streams, P(), *[P(None, STREAMS)] * 2),
-        out_specs=(streams, P()),
-        check_vma=False,
-    )
     def measure(params, states, squares, inputs, targets):
         def loss(params):
             logits, after = nnx.merge(definition, params)(inputs, states)
-            return cross_entropy(logits, targets, model.rare).sum() * mesh.size, after
+            return cross_entropy(logits, targets, model.rare).sum(), after
 
         g, states = jax.grad(loss, has_aux=True)(params)
-        return states, jax.tree.map(lambda square, g: square + g * g, squares, mean(g))
+        return states, jax.tree.map(lambda square, g: square + g * g, squares, g)
+
+    @partial(jax.grad, argnums=(0, 1), has_aux=True)
+    def piece_gradient(head, outputs, targets, mask):
+        logits = (outputs @ head["head_kernel"] + head["head_bias"][None])[None]
+        nats = cross_entropy(logits, targets[None], model.rare)[0]
+        return (nats * mask).sum() / _UNIT, Predictions(nats, entropy(logits, model.rare)[0])
 
     @jax.jit
-    @partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(P(), P(), P(), P(), streams, P(None, STREAMS), *[windows] * 3, P(), P()),
-        out_specs=(P(), streams, P()),
-        check_vma=False,
-    )
     def adapt(saved, scale, pull, params, states, starts, inputs, targets, mask, rates, decays):
-        heads = [_head(tree) for tree in (scale, pull, saved)]
-
-        @partial(jax.grad, argnums=(0, 1), has_aux=True)
-        def piece_gradient(head, outputs, targets, mask):
-            logits = (outputs @ head["head_kernel"] + head["head_bias"][None])[None]
-            nats = cross_entropy(logits, targets[None], model.rare)[0]
-            return (nats * mask).sum() / _UNIT, Predictions(nats, entropy(logits, model.rare)[0])
-
         def segment(carry, at):
             params, states = carry
             start, inputs, targets, mask, rate, decay = at
-            before = states if start is None else start
 
             def moved(pieces, w, g, scale, pull, w_0):
                 return w - rate * g * scale + jnp.minimum(1, pieces * decay * pull) * (w_0 - w)
 
             def piece(head, at):
                 (g, d_outputs), found = piece_gradient(head, *at)
-                return jax.tree.map(partial(moved, 1), head, g, *heads), (d_outputs, found)
+                return jax.tree.map(partial(moved, 1), head, g, *map(_head, (scale, pull, saved))), (d_outputs, found)
 
-            outputs, back, after = jax.vjp(
-                lambda params: nnx.merge(definition, params).outputs(inputs, before), params, has_aux=True
-            )
-            pieces = jax.tree.map(_gathered if mesh.size > 1 else _swapped, (outputs, targets, mask))
+            def outputs_of(params):
+                return nnx.merge(definition, params).outputs(inputs, states if start is None else start)
+
+            outputs, back, states = jax.vjp(outputs_of, params, has_aux=True)
+            pieces = jax.tree.map(_swapped, (outputs, targets, mask))
             head, (d_outputs, found) = jax.lax.scan(piece, _head(params), pieces)
-            own = jax.lax.axis_index(STREAMS) * inputs.shape[1]
-            d_outputs = jax.lax.dynamic_slice_in_dim(d_outputs, own, inputs.shape[1])
-            (g,) = back(_swapped(d_outputs) * mesh.size)
-            params = jax.tree.map(partial(moved, len(found.nats)), params, mean(g), scale, pull, saved)
+            (g,) = back(_swapped(d_outputs))
+            params = jax.tree.map(partial(moved, len(d_outputs)), params, g, scale, pull, saved)
             params = map_named(lambda name, w: head.get(name, w), params)
-            return (params, after if start is None else None), found
+            return (params, states if start is None else None), found
 
-        (params, states), found = jax.lax.scan(
-            segment, (params, states), (starts, inputs, targets, mask, rates, decays)
-        )
+        segments = starts, inputs, targets, mask, rates, decays
+        (params, states), found = jax.lax.scan(segment, (params, states), segments)
         return params, states, found
-
-    def mean(tree):
-        return pmean_tree(tree) if mesh.size > 1 else tree
 
     return measure, adapt
 
@@ -263,8 +229,3 @@ def _is_head(name: str) -> bool:
 def _swapped(x: jax.Array) -> jax.Array:
     """`[T, S, ...]` as `[S, T, ...]`, and back."""
     return jnp.swapaxes(x, 0, 1)
-
-
-def _gathered(x: jax.Array) -> jax.Array:
-    """The streams of all devices, `[S, T, ...]`."""
-    return jax.lax.all_gather(_swapped(x), STREAMS, tiled=True)
