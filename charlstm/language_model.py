@@ -226,8 +226,9 @@ class LanguageModel:
         """
         from charlstm.sampling.session import Session
 
-        if options.novel:
-            raise ConfigError(f"{setting('novel', True)} is not for a text that is written in turns")
+        for name in ("novel", "dynamic"):
+            if getattr(options, name):
+                raise ConfigError(f"{setting(name, True)} is not for a text that is written in turns")
         return Session(self._weights(options.network_alone), options)
 
     @method_takes(EvaluateOptions)

@@ -20,7 +20,8 @@ FLOORS = [
     {"events", "runtime", "text"},
     {"model"},
     {"runs"},
-    {"evaluation", "sampling"},
+    {"evaluation"},
+    {"sampling"},
     {"compression", "training"},
     {"inspection"},
     {"benchmark", "overview"},
@@ -35,7 +36,7 @@ NEEDS_JAX = {"inspection", "model", "sampling", "training", "benchmark", "overvi
 FILES_THAT_NEED_JAX = {
     "compression/coder.py", "compression/learner.py", "compression/packing.py", "compression/walk.py",
     "evaluation/comparison.py", "evaluation/dynamic.py", "evaluation/files.py", "evaluation/report.py",
-    "evaluation/static.py",
+    "evaluation/states.py", "evaluation/static.py",
     "evaluation/surprise.py", "runs/card.py", "runs/checkpoints.py", "runs/weights.py", "runtime/mesh.py",
 }  # fmt: skip
 WITH_TERMINAL = {"cli", "display"}

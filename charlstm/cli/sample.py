@@ -81,7 +81,8 @@ def sample(
 ) -> None:
     """Generate text; it streams to standard output."""
     own_text = chosen["own_text"]
-    if novelty and not chosen["novel"]:
+    dynamic = chosen["dynamic"] or None
+    if novelty and not (chosen["novel"] or dynamic):
         chosen["own_text"] = None
     _refuse_two({"--prompt": prompt, "--prompt-file": prompt_file, "--prompts": prompts})
     for flag, is_given in {"--colour": colour, "--interactive": interactive}.items():
@@ -91,7 +92,10 @@ def sample(
         several, novel = chosen["count"] > 1 or None, chosen["novel"] or None
         _refuse_two({"--interactive": True, "--prompts": prompts, "--count": several})
         _refuse_two({"--interactive": True, "--novel": novel})
+        _refuse_two({"--interactive": True, "--dynamic": dynamic})
         _refuse_two({"--interactive": True, "--novelty": novelty or None, "--colour": colour or None})
+    for flag, value in {"--load-state": load_state, "--save-state": save_state}.items():
+        _refuse_two({"--dynamic": dynamic, flag: value})
     if escapes and not any([prompt, prompts, chosen["until"], chosen["only"], chosen["ban"]]):
         raise ConfigError("--escapes is for --prompt and for what else is typed, none of which is given")
     if keep_newline and prompt_file is None:

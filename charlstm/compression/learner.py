@@ -20,10 +20,11 @@ import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig
-from charlstm.evaluation.dynamic import SEGMENT
 from charlstm.model.loss import cross_entropy
 from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
+
+SEGMENT = 20  # T
 
 
 class Learner:

@@ -3,6 +3,7 @@
 tally        adds up nats exactly, with a standard error
 predictions  what each character cost a reader, and how sure it was
 static       the score of a model as it is, in one stream, in many, or in windows
+states       what a model remembers at many places of a text
 dynamic      the score of weights that go on learning from what they were scored on
 baseline     what a text costs without a network
 surprise     the nats of every character, in order

@@ -107,7 +107,9 @@ def _words(ring: Ring, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
 
     A symbol that is in no word is one for itself. In the unit "byte" all that is not ASCII is in words.
     """
-    in_words = [point != BOUNDARY and (chr(point).isalnum() or point == ord("_")) for point in vocabulary.points.tolist()]
+    in_words = [
+        point != BOUNDARY and (chr(point).isalnum() or point == ord("_")) for point in vocabulary.points.tolist()
+    ]
     in_word = np.array([*in_words, False, False])
     if vocabulary.unit == "byte":
         in_word[0x80:0x100] = True

@@ -45,7 +45,7 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     learned = None
     if options.dynamic:
         on_progress("tuning dynamic evaluation on the training part", 0, 0)
-        adapter = Adapter.measured(weights, training_ids)
+        adapter = Adapter.measured(weights, training_ids, options.exact)
         rule = adapter.tune(training_ids)
         learned = adapter.predict(ids, rule, scoring("learning while scoring"))
         beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]], SEGMENT)
@@ -55,7 +55,9 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         on_progress("mixing with n-grams", 0, 0)
         beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
         if learned:
-            beside["dynamic with adaptive n-grams"] = mixture(learned, training_ids, ids, weights.vocabulary, adaptive=True)
+            beside["dynamic with adaptive n-grams"] = mixture(
+                learned, training_ids, ids, weights.vocabulary, adaptive=True
+            )
     new = None
     if options.novelty:
         on_progress("looking for the text in the training part", 0, 0)

@@ -86,6 +86,19 @@ class CharRNN(nnx.Module):
         """Logits of the next character at every place, and the states after the last one.
 
         Where there are rare symbols, the last logit is that of all of them together.
+        """
+        outputs, states = self.outputs(ids, states, masks, precision)
+        return project(outputs, self.head_kernel[...], precision) + self.head_bias[...][None, None], states
+
+    def outputs(
+        self,
+        ids: Integer[Array, "T B"],
+        states: States,
+        masks: Sequence[Float[Array, "B H"]] | None = None,
+        precision: DTypeLike = jnp.float32,
+    ) -> tuple[Float[Array, "T B H"], States]:
+        """What the head reads at every place, and the states after the last one.
+
         `masks` are those of dropout, one a layer for all time steps; without them nothing is dropped. Products round
         their operands to `precision`.
         """
@@ -101,7 +114,7 @@ class CharRNN(nnx.Module):
             if masks is not None:
                 inputs = inputs * masks[index][None]
             total = total + inputs
-        return project(total, self.head_kernel[...], precision) + self.head_bias[...][None, None], tuple(new_states)
+        return total, tuple(new_states)
 
     def gate_table(self) -> Float[Array, "R G"]:
         """What each character contributes to the gates of the first layer: `embedding @ input_kernel + bias`."""

@@ -24,6 +24,12 @@ class SampleOptions:
     prompt: str = ""
     _: dataclasses.KW_ONLY
     unknown: Unknown = option("error", "What to do with characters that the model does not know.", _PROMPT)
+    dynamic: bool = option(
+        False,
+        "Learn from the prompt before going on from it: for long ones, such as a chapter. Needs the model's own text, "
+        "and leaves the saved weights as they are.",
+        _PROMPT,
+    )
     network_alone: bool = option(False, NETWORK_ALONE, _SAMPLING)
     length: int = option(
         1000, "Characters to sample, not counting the prompt; 0: endless.", _ENDS, Bounds(0, 2**62, "0 or above")
@@ -71,7 +77,7 @@ class SampleOptions:
     novel: bool = option(False, "With --documents: leave out those that stand in the model's own text.", _ENDS)
     own_text: Path | str | None = option(
         None,
-        "With --novel or --novelty: where the model's own text is now, if it has moved.",
+        "With --novel, --novelty or --dynamic: where the model's own text is now, if it has moved.",
         _ENDS,
         unset="where it was",
     )
@@ -87,8 +93,16 @@ class SampleOptions:
                 raise ConfigError(f"{setting(name)} is empty", "name classes or characters, or leave it out")
         if self.novel and not self.documents:
             raise ConfigError(f"{setting('novel', True)} is for {setting('documents')}, which is not given")
-        if self.own_text and not self.novel:
-            raise ConfigError(f"{setting('own_text')} is for {setting('novel')}, which is not given")
+        if self.own_text and not (self.novel or self.dynamic):
+            raise ConfigError(
+                f"{setting('own_text')} is for {setting('novel')} or {setting('dynamic')}, not given here"
+            )
+        if self.dynamic and self.state is not None:
+            raise ConfigError(
+                f"{setting('dynamic', True)} learns from a prompt, of which {setting('state')} keeps only what the "
+                "saved weights made of it",
+                "give the prompt itself",
+            )
 
     @property
     def ends(self) -> list[str]:

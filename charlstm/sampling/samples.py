@@ -2,13 +2,16 @@
 
 import codecs
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from charlstm.errors import ConfigError, setting
+from charlstm.evaluation.dynamic import Adapter
 from charlstm.options import SampleOptions, SamplesOptions
 from charlstm.runs.texts import own_text
 from charlstm.runs.weights import Weights
@@ -81,6 +84,29 @@ class Request(NamedTuple):
         return cls(0 if options.documents else options.length, Filters.of(options), mask, ends, seed)
 
 
+def _weights_for(weights: Weights, options: SampleOptions, prompts: Sequence[str]) -> Callable[[str], Weights]:
+    """Which weights go on from a prompt: the saved ones or, with `dynamic`, those that have learned from it.
+
+    Raises:
+        ConfigError: there is nothing to learn from.
+        CorpusError, RunError: the model's own text, which says how to learn, is gone or has changed.
+    """
+    if not options.dynamic:
+        return lambda prompt: weights
+    if not any(prompts):
+        raise ConfigError(f"{setting('dynamic', True)} learns from a prompt, and none is given")
+    corpus, _ = own_text(weights, options.own_text)
+    training_ids, _ = corpus.split(weights.config.training.validation)
+    adapter = Adapter.measured(weights, training_ids)
+    rule = adapter.tune(training_ids)
+
+    @lru_cache(maxsize=1)  # samples of one prompt may come in several groups
+    def learned(prompt: str) -> Weights:
+        return adapter.learn(weights.vocabulary.encode_prompt(prompt), rule)
+
+    return learned
+
+
 def stream_sample(weights: Weights, options: SampleOptions) -> Iterator[str]:
     """One sample, in pieces; bytes that are no UTF-8 come as lone surrogates, as in `surrogateescape`.
 
@@ -90,6 +116,7 @@ def stream_sample(weights: Weights, options: SampleOptions) -> Iterator[str]:
     """
     vocabulary, request = weights.vocabulary, Request.of(weights, options)
     prompt = vocabulary.known_symbols(options.prompt, options.unknown)
+    weights = _weights_for(weights, options, [prompt])(prompt)
     pieces = pieces_after(weights, request, read_text(weights, prompt, options.state), prompt)
     if vocabulary.unit == "character":
         return (piece.text for piece in pieces)
@@ -119,13 +146,12 @@ def grow_samples(weights: Weights, options: SamplesOptions) -> Iterator[Iterator
     vocabulary, request = weights.vocabulary, Request.of(weights, options)
     prompts = [vocabulary.known_symbols(prompt, options.unknown) for prompt in options.prompts or [options.prompt]]
     total = len(prompts) * options.count
+    weights_for = _weights_for(weights, options, prompts)
 
-    at_once = _at_once()
-
-    def group(first: int) -> Iterator[list[Sample]]:
-        numbers = range(first, min(first + at_once, total))
+    def group(numbers: range) -> Iterator[list[Sample]]:
         texts = [prompts[number // options.count] for number in numbers]
         with ready_jax():
+            weights = weights_for(texts[0])
             after = {prompt: read_text(weights, prompt, options.state) for prompt in dict.fromkeys(texts)}
         seeds = [(request.seed + number) % 2**32 for number in numbers]
         samples = [Sample(vocabulary.text_of(text), seed, vocabulary) for text, seed in zip(texts, seeds, strict=True)]
@@ -133,7 +159,12 @@ def grow_samples(weights: Weights, options: SamplesOptions) -> Iterator[Iterator
         for _ in _grow(weights, request, samples, [after[text] for text in texts], watches, min(total, _MIN_ROWS)):
             yield samples
 
-    return map(group, range(0, total, at_once))
+    at_once = _at_once()
+    alike = options.count if options.dynamic else total  # so many go on with the same weights
+    return map(
+        group,
+        (range(n, min(n + at_once, m + alike)) for m in range(0, total, alike) for n in range(m, m + alike, at_once)),
+    )
 
 
 def _at_once() -> int:
