@@ -42,7 +42,7 @@ def test_what_is_too_tame_and_what_is_too_wild_is_far(text):
     noise = measured(text, "".join(rng.choice(sorted(set(" ".join(WORDS) + "\n")), 15_000)))
     real = text.figures(text.real)
     assert loop["surprise"] < real["surprise"] < noise["surprise"]
-    assert loop["distance"] > 1 < noise["distance"]  # neither can fill in for the other
+    assert loop["distance"] > 0.5 < noise["distance"]
     assert loop["repeated"] > 0.9 > 0.1 > noise["repeated"]
     assert loop["distinct"] < real["distinct"] < noise["distinct"]
     assert loop["invented"] == 0 < 0.5 < noise["invented"]

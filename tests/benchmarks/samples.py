@@ -5,10 +5,10 @@ For each setting, passages are drawn and measured beside passages of the same le
 - surprise: nats per character by a 7-gram of the training part. Less than real text has is too tame, more too wild.
 - reverse: nats per character of the *validation part* by a 7-gram of what was drawn: what is missing there costs as
   much as what is wrong. Beside it stands the figure of a 7-gram of as much of the training part.
-- distance: how far the surprise is from that of real text, either way, plus how much more the reverse is than that of
-  training text, in nats per character. It is 0 for text that neither tells from real text.
 - invented: words, of all, that stand neither in the training nor in the validation part; of the validation part those
   that are not in the training part. The words that a passage begins and ends with do not count: they may be cut.
+- distance: the mean of how far these three are from real text, either way: |ln ratio| of the perplexities, which is
+  the difference of their nats, and of the shares.
 - distinct, of words: 4-grams of a passage, of characters and of words, that are different ones, of all.
 - repeated: 20-grams of characters that have occurred before in their passage.
 - copied, longest: 20-grams of characters that stand in the training part, and the longest span that does.
@@ -39,9 +39,10 @@ GRID: list[dict[str, float]] = [
     {"temperature": 0.9, "repetition": 0.5},
 ]
 COLUMNS = {
-    "surprise": "{:.3f}", "reverse": "{:.3f}", "distance": "{:.3f}", "invented": "{:.1%}", "distinct": "{:.1%}",
+    "surprise": "{:.3f}", "reverse": "{:.3f}", "invented": "{:.1%}", "distance": "{:.3f}", "distinct": "{:.1%}",
     "of words": "{:.1%}", "repeated": "{:.2%}", "copied": "{:.1%}", "longest": "{:.0f}",
 }  # fmt: skip
+LEAST = 0.001  # of invented words: smaller shares are taken for this one, as zero has no logarithm
 
 
 @dataclasses.dataclass
@@ -84,20 +85,25 @@ class Text:
         """Nats per character of the validation part, by what stands in `passages`."""
         return float(kneser_ney(passages.ravel(), self.validation, self.V).mean())
 
+    def invented(self, passages: np.ndarray) -> float:
+        """The share of words that nobody knows."""
+        known = self.training_words if passages is self.real else self.known_words
+        return mean(word not in known for ids in passages for word in words_of(self.text_of(ids))[1:-1])
+
     def figures(self, passages: np.ndarray) -> dict[str, float]:
         """What the table says of `passages` `[count, length]`."""
+        surprise, reverse, invented = self.surprise(passages), self.reverse(passages), self.invented(passages)
         texts = [self.text_of(ids) for ids in passages]
-        words = [words_of(text)[1:-1] for text in texts]
-        known = self.training_words if passages is self.real else self.known_words
-        surprise, reverse = self.surprise(passages), self.reverse(passages)
         copies = novelty(passages.ravel(), self.training, self.model.vocabulary)
+        shares = [max(share, LEAST) for share in (invented, self.invented(self.real))]
+        apart = surprise - self.surprise(self.real), reverse - self.reverse(self.learned), np.log(shares[0] / shares[1])
         return {
             "surprise": surprise,
             "reverse": reverse,
-            "distance": abs(surprise - self.surprise(self.real)) + reverse - self.reverse(self.learned),
-            "invented": mean(word not in known for each in words for word in each),
+            "invented": invented,
+            "distance": mean(map(abs, apart)),
             "distinct": mean(distinct(text, 4) for text in texts),
-            "of words": mean(distinct(each, 4) for each in words),
+            "of words": mean(distinct(words_of(text)[1:-1], 4) for text in texts),
             "repeated": mean(1 - distinct(text, 20) for text in texts),
             "copied": 1 - copies.new_20_grams,
             "longest": copies.longest,
