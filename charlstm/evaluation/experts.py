@@ -28,9 +28,9 @@ _TIMES, _DISTINCT = 9, 5  # logarithms to base 2 of c(h.) and N(h.), from which 
 class Experts(NamedTuple):
     """What experts make of the last `warm_up` characters of the training part and of all of a text but its first.
 
-    `probabilities` `[P, E]` float32 are those of the characters that came, or `UNKNOWN`. `buckets` `[P, S]` uint16, each
-    below its one of `sizes`, are known before the character is: weights depend on them. The n-grams of column `n_gram`
-    always know.
+    `probabilities` `[P, E]` float32 are those of the characters that came, or `UNKNOWN`. `buckets` `[P, S]` uint16,
+    each below its one of `sizes`, are known before the character is: weights depend on them. The n-grams of column
+    `n_gram` always know.
     """
 
     probabilities: np.ndarray

@@ -6,7 +6,7 @@ import numpy as np
 
 from charlstm.errors import ConfigError
 from charlstm.evaluation.baseline import baselines
-from charlstm.evaluation.dynamic import SEGMENT, Adapter
+from charlstm.evaluation.dynamic import Adapter
 from charlstm.evaluation.mixture import mixture
 from charlstm.evaluation.novelty import novelty
 from charlstm.evaluation.predictions import Predictions
@@ -37,8 +37,12 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
     found = Predictions.empty(len(ids) - 1) if options.baseline else None
-    score = score_text(weights, ids, 1 if options.exact else None, scoring("scoring"), found)
-    beside: dict[str, Score] = {}
+    streams, beside = 1 if options.exact else None, dict[str, Score]()
+    if found and weights.counts:
+        beside["network alone"] = score_text(weights.alone, ids, streams, scoring("scoring the network"), found)
+        score = score_text(weights, ids, streams, scoring("scoring"))
+    else:
+        score = score_text(weights, ids, streams, scoring("scoring"), found)
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
         beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
@@ -48,7 +52,7 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         adapter = Adapter.measured(weights, training_ids, options.exact)
         rule = adapter.tune(training_ids)
         learned = adapter.predict(ids, rule, scoring("learning while scoring"))
-        beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]], SEGMENT)
+        beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]])
     if found:
         on_progress("counting n-grams", 0, 0)
         beside |= baselines(training_ids, ids, weights.vocabulary)

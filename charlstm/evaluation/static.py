@@ -89,9 +89,9 @@ def fitting_window(window: int, streams: int, rows: int) -> int:
 
 @lru_cache(maxsize=4)
 def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
-    """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])` of windows `[K, T, S]`.
+    """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])`.
 
-    If `each`, it returns the `Predictions` of `[K, T, S]`, too.
+    Windows are `[K, T, S]`. If `each`, it returns their `Predictions`, too.
     """
     definition, _ = abstract_model(model)
 
