@@ -41,7 +41,7 @@ from charlstm.training.steps import Stepper, TrainState, initial_state
 _MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
 _MAX_ROLLBACKS = 5
 _EXCERPT = 2048  # characters
-_SECONDS_TO_COUNT = 3e-6  # a character (Xeon) ...
+_SECONDS_TO_COUNT = 2.5e-6  # a character (Xeon) ...
 _MOST_TO_COUNT = 0.1  # ... and no more of the time that a run is given
 
 
