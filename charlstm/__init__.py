@@ -2,7 +2,7 @@
 
     model = charlstm.train("novel.txt", minutes=3, run="runs/novel")
     model = charlstm.load("runs/novel")
-    print(model.sample("The tide", length=500, temperature=0.8))
+    print(model.sample("The tide", length=500))
 
 Importing this package does not load JAX; the first call of `train` or `load` does.
 """

@@ -32,7 +32,7 @@ class SampleOptions:
     )
     lines: int = option(0, "End with this many line ends; 0: not done.", _ENDS, UP_TO_ALL)
     temperature: float = option(
-        0.8, "Below 1 safer, above 1 wilder; 0 always takes the most likely character.", _SAMPLING,
+        0.95, "Below 1 safer, above 1 wilder; 0 always takes the most likely character.", _SAMPLING,
         Bounds(0, 1e6, "from 0 to 1000000"),
     )  # fmt: skip
     top_k: int = option(0, "Sample among the k most likely characters only; 0: among all.", _SAMPLING, UP_TO_ALL)
@@ -41,7 +41,7 @@ class SampleOptions:
         Bounds(ABOVE_ZERO, 1, "above 0, up to 1"),
     )  # fmt: skip
     min_p: float = option(
-        0.0, "Sample only what is at least this fraction as likely as the most likely character.", _SAMPLING,
+        0.03, "Sample only what is at least this fraction as likely as the most likely character; 0: all.", _SAMPLING,
         Bounds(0, 1, "from 0 to 1"),
     )  # fmt: skip
     typical: float = option(

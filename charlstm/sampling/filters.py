@@ -19,14 +19,14 @@ _FEW = 256  # symbols: each is compared with each other; more of them are sorted
 
 
 class Filters(NamedTuple):
-    """What is done to logits; the part of `SampleOptions` that a program is compiled for."""
+    """What is done to logits; the part of `SampleOptions` that a program is compiled for. By itself it is nothing."""
 
-    temperature: float = SampleOptions.temperature
-    top_k: int = SampleOptions.top_k
-    top_p: float = SampleOptions.top_p
-    min_p: float = SampleOptions.min_p
-    typical: float = SampleOptions.typical
-    repetition: float = SampleOptions.repetition
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    typical: float = 1.0
+    repetition: float = 0.0
 
     @classmethod
     def of(cls, options: SampleOptions) -> "Filters":
