@@ -59,9 +59,8 @@ def draw(runs: Sequence[dict[str, Any]]) -> str:
         parts.append(text("of", RIGHT - 6, down(loss) - 6, f"{name}: {loss:.3f}"))
     for run in runs:
         curve = [(minutes, loss) for minutes, loss in run["curve"] if minutes >= x.low and loss <= y.high]
-        parts.append(
-            element("path", d="M" + "L".join(f"{across(m)} {down(loss)}" for m, loss in curve), class_="curve")
-        )
+        line = "L".join(f"{across(minutes)} {down(loss)}" for minutes, loss in curve)
+        parts.append(element("path", d=line and f"M{line}", class_="curve"))
         parts.append(element("circle", cx=across(run["seconds"] / 60), cy=down(run["losses"]["static"]), r="3.5"))
     for minutes in dict.fromkeys(run["minutes"] for run in runs):
         those = [run for run in runs if run["minutes"] == minutes]

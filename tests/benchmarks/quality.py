@@ -83,7 +83,7 @@ def score(run: Run, text: str, notes: str = "") -> Result:
     reports, model, training = run.metrics.read(), run.config.model, run.config.training
     announced = re.search(r"read the text about (\S+) times", notes)
     scores = json.loads(charlstm("evaluate", run.path, "--json", "--dynamic", "--windows", 256, "--baseline")[0])
-    beside = {name: each["loss"] for name, each in scores.items() if isinstance(each, dict) and name not in LEFT_OUT}
+    beside = {name: each for name, each in scores.items() if isinstance(each, dict) and name not in LEFT_OUT}
     shape = [f"{model.layers}x{model.hidden_size} {model.cell.upper()}"]
     rates = {"dropout": model.dropout, "weight drop": model.weight_drop}
     return Result(
@@ -94,7 +94,7 @@ def score(run: Run, text: str, notes: str = "") -> Result:
         seconds=reports[-1]["elapsed_seconds"],
         characters=reports[-1]["characters"],
         epochs=f"{reports[-1]['epoch']:.1f}" + (f" of {announced[1]}" if announced else ""),
-        losses={"static": scores["loss"]} | beside,
+        losses={"static": scores["loss"]} | {name: each["loss"] for name, each in beside.items() if "loss" in each},
         curve=[(each["elapsed_seconds"] / 60, each["validation_loss"]) for each in reports if each["validation_loss"]],
     )
 

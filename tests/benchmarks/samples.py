@@ -1,6 +1,7 @@
 """How like real text samples are: `uv run python tests/benchmarks/samples.py RUN [--setting min_p=0.05]`.
 
-For each setting, passages are drawn and measured beside passages of the same length from the validation part:
+For each setting, what it does not name being off, passages are drawn and measured beside passages of the same length
+from the validation part:
 
 - surprise: nats per character by a 7-gram of the training part. Less than real text has is too tame, more too wild.
 - reverse: nats per character of the *validation part* by a 7-gram of what was drawn: what is missing there costs as
@@ -29,14 +30,23 @@ from charlstm.evaluation.baseline import ORDER, kneser_ney
 from charlstm.evaluation.novelty import novelty
 from charlstm.runs.texts import own_text
 
+NOTHING = {"temperature": 1.0, "min_p": 0.0}  # the model as it is, whatever `sample` does by default
 GRID: list[dict[str, float]] = [
     *({"temperature": each} for each in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)),
-    *({"temperature": 1.0, "top_p": each} for each in (0.9, 0.95, 0.98)),
-    *({"temperature": 1.0, "min_p": each} for each in (0.02, 0.05, 0.1)),
-    *({"temperature": 1.0, "typical": each} for each in (0.9, 0.95)),
-    *({"temperature": 0.9} | each for each in ({"top_p": 0.95}, {"min_p": 0.02}, {"min_p": 0.05}, {"typical": 0.95})),
-    *({"temperature": 0.8} | each for each in ({"top_p": 0.95}, {"min_p": 0.02})),
+    *({"top_p": each} for each in (0.9, 0.95, 0.98)),
+    *({"typical": each} for each in (0.9, 0.95)),
+    *({"min_p": each} for each in (0.02, 0.03, 0.04, 0.05, 0.1, 0.15)),
+    *({"temperature": each, "top_p": most} for each, most in ((0.8, 0.95), (0.9, 0.95), (0.9, 0.98))),
+    *({"temperature": 0.9, "min_p": each} for each in (0.01, 0.02, 0.05)),
+    *({"temperature": 0.95, "min_p": each} for each in (0.02, 0.03, 0.05)),
+    *({"temperature": 1.1, "min_p": each} for each in (0.05, 0.07, 0.1)),
+    *(
+        {"temperature": each, "min_p": least}
+        for each, least in ((0.7, 0.02), (0.8, 0.02), (0.85, 0.02), (1.2, 0.1), (1.3, 0.15))
+    ),
+    {"temperature": 0.9, "typical": 0.95},
     {"temperature": 0.9, "repetition": 0.5},
+    {"top_k": 10},
 ]
 COLUMNS = {
     "surprise": "{:.3f}", "reverse": "{:.3f}", "invented": "{:.1%}", "distance": "{:.3f}", "distinct": "{:.1%}",
@@ -73,7 +83,7 @@ class Text:
 
     def draw(self, count: int, seed: int, setting: dict[str, float]) -> np.ndarray:
         """Passages that are sampled without a prompt: `[count, length]`."""
-        samples = self.model.samples(count=count, length=self.length, seed=seed, **setting)
+        samples = self.model.samples(count=count, length=self.length, seed=seed, **NOTHING | setting)
         return np.array([sample.ids for sample in samples], self.model.vocabulary.id_type)
 
     def surprise(self, passages: np.ndarray) -> float:

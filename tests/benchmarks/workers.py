@@ -162,7 +162,7 @@ def gemm_peak(seconds: float, precision: str) -> float:
 
 
 def charlstm_sample(seconds: float, layers: int, hidden: int, streams: int, precision: str) -> float:
-    """Characters per second sampled at temperature 0.8, all streams together."""
+    """Characters per second sampled as `sample` does by default, all streams together."""
     from charlstm.benchmark import sampling_speed
     from charlstm.config import ModelConfig
     from charlstm.runtime.setup import set_up_jax
