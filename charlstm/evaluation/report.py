@@ -55,7 +55,9 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         on_progress("mixing with n-grams", 0, 0)
         beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
         if learned:
-            beside["dynamic with adaptive n-grams"] = mixture(learned, training_ids, ids, weights.vocabulary, adaptive=True)
+            beside["dynamic with adaptive n-grams"] = mixture(
+                learned, training_ids, ids, weights.vocabulary, adaptive=True
+            )
     new = None
     if options.novelty:
         on_progress("looking for the text in the training part", 0, 0)

@@ -127,9 +127,7 @@ class _Scorer:
     `found` are arrays for the predictions of all pairs of the text, if these are wanted.
     """
 
-    def __init__(
-        self, weights: Weights, streams: int, on_scored: OnScored, found: Predictions | None = None
-    ) -> None:
+    def __init__(self, weights: Weights, streams: int, on_scored: OnScored, found: Predictions | None = None) -> None:
         self._mesh, self._found = make_mesh(streams), found
         self._score = make_scorer(weights.model.for_inference(), self._mesh, found is not None)
         self._params = replicate(self._mesh, weights.params)
