@@ -5,7 +5,10 @@ predictions  what each character cost a reader, and how sure it was
 static       the score of a model as it is, in one stream, in many, or in windows
 states       what a model remembers at many places of a text
 dynamic      the score of weights that go on learning from what they were scored on
+counting     what followed contexts, by sorting them
 baseline     what a text costs without a network
+experts      counting after contexts of many kinds
+mixture      the network and these experts together
 surprise     the nats of every character, in order
 characters   what is shown of them: characters and lines
 files        a score for each of many files

@@ -95,7 +95,7 @@ def kneser_ney(
 
 
 def contexts_with_shorter(ring: Ring, V: int, order: int, discount: float) -> Iterator[tuple[Sorted, np.ndarray]]:
-    """Contexts of k - 1 symbols and p_{k-1} of what came, `[P]`, for k from 1 to `order`, as below the highest."""
+    """Contexts of k - 1 symbols, and p_{k-1} `[P]` of what came as below the highest order, for k from 1 to `order`."""
     learned, predicted = ring.learned, ring.predicted
     contexts = Sorted.by_nothing(len(learned))
     grams = contexts.lengthened(ring.symbols)

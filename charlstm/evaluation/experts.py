@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlstm.evaluation.baseline import DISCOUNT, MAX_SCORED, MAX_TRAINING, contexts_with_shorter
+from charlstm.evaluation import baseline
+from charlstm.evaluation.baseline import DISCOUNT, contexts_with_shorter
 from charlstm.evaluation.counting import PLACE, Following, Ring
 from charlstm.text.vocabulary import BOUNDARY, Vocabulary
 
@@ -28,9 +29,9 @@ _TIMES, _DISTINCT = 9, 5  # logarithms to base 2 of c(h.) and N(h.), from which 
 class Experts(NamedTuple):
     """What experts make of the last `warm_up` characters of the training part and of all of a text but its first.
 
-    `probabilities` `[P, E]` float32 are those of the characters that came, or `UNKNOWN`. `buckets` `[P, S]` uint16,
-    each below its one of `sizes`, are known before the character is: weights depend on them. The n-grams of column
-    `n_gram` always know.
+    `probabilities` `[P, E]` float32 are those of the characters that came, or `UNKNOWN`; the longest n-grams, column
+    `n_gram`, always know. `buckets` `[P, S]` uint16, each below its one of `sizes`, are known before the character is:
+    weights depend on them.
     """
 
     probabilities: np.ndarray
@@ -45,7 +46,8 @@ def counting_experts(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Voca
 
     In the training part itself, too, they know only what stands before. Of long texts they read as much as n-grams do.
     """
-    training_ids, ids = np.asarray(training_ids[-MAX_TRAINING:]), np.asarray(ids[: MAX_SCORED + 1])
+    training_ids = np.asarray(training_ids[-baseline.MAX_TRAINING :])
+    ids = np.asarray(ids[: baseline.MAX_SCORED + 1])
     warm_up = max(0, min(WARM_UP, len(training_ids) - 1))
     ring = Ring.of(training_ids, ids, len(vocabulary), adaptive, warm_up)
     P = len(ring.predicted)
@@ -97,9 +99,8 @@ def _bucket(
     def level(counts: np.ndarray, most: int) -> np.ndarray:
         return np.minimum(np.ceil(np.log2(counts + np.float32(1))), most).astype(np.uint16)
 
-    return level(times, max_times) * np.uint16(max_distinct + 1) + level(distinct, max_distinct), (max_times + 1) * (
-        max_distinct + 1
-    )
+    wide = max_distinct + 1
+    return level(times, max_times) * np.uint16(wide) + level(distinct, max_distinct), (max_times + 1) * wide
 
 
 def _words(ring: Ring, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

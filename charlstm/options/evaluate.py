@@ -41,7 +41,9 @@ class EvaluateOptions(ReadOptions):
     _: dataclasses.KW_ONLY
     exact: bool = option(False, "Read in a single stream: slower, and without any approximation.")
     dynamic: bool = option(False, "Dynamic evaluation: weights that go on learning from what was scored.", _BESIDE)
-    baseline: bool = option(False, "Score without a network: n-grams, xz and guessing.", _BESIDE)
+    baseline: bool = option(
+        False, "Score without a network (n-grams, xz and guessing), and with n-grams beside it.", _BESIDE
+    )
     windows: int | None = option(
         None, "Score windows of this many characters, each from a zero state.", _BESIDE, from_one(65_536), "not done"
     )

@@ -411,7 +411,8 @@ def test_everything_beside_the_score_is_in_the_same_object(run, capfd):
     assert called(["evaluate", str(run), "--json", "--windows", "32", "--baseline", "--dynamic"]) == 0
     score = json.loads(capfd.readouterr().out)
     beside = {name for name, value in score.items() if isinstance(value, dict)}
-    assert {"windows of 32", "dynamic", "uniform", "xz"} <= beside
+    mixtures = {"with n-grams", "dynamic with adaptive n-grams"}
+    assert {"windows of 32", "dynamic", "uniform", "xz"} | mixtures <= beside
     assert all(score[name]["characters"] == score["characters"] for name in beside)
 
 
@@ -428,6 +429,7 @@ def test_baselines_of_the_beginning_alone_say_so(run, capfd, monkeypatch):
     assert called(["evaluate", str(run), "--baseline"]) == 0
     out = capfd.readouterr().out
     assert "(xz: of the first 20 of 87 characters)" in out and "(this model" not in out
+    assert "(with n-grams: of the first 20 of 87 characters)" in out
 
 
 # --- what is refused ---

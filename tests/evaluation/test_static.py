@@ -1,5 +1,7 @@
 """Evaluation: every character once, by one reader or by many."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from charlstm.config import ModelConfig
 from charlstm.evaluation import static
+from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.static import Layout, score_text, score_windows
 from charlstm.model.loss import cross_entropy
 from charlstm.model.network import CharRNN, zero_states
@@ -70,6 +73,18 @@ def test_one_reader_is_the_naive_loop(weights, numbers, length):
     np.testing.assert_allclose(score.nats, expected.sum(), rtol=1e-5)
     assert score.characters == length - 1
     assert score.utf8_bytes == len("".join(VOCABULARY.symbols[i] for i in ids[1:]).encode())
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_what_each_character_cost_is_found_in_the_order_of_the_text(weights, numbers, streams):
+    ids = numbers.integers(0, 5, 2500).astype(np.uint8)
+    found = Predictions.empty(2499)
+    score = score_text(weights, ids, streams, found=found)
+    assert score == score_text(weights, ids, streams)
+    np.testing.assert_allclose(found.nats, naive(weights, ids), atol=1e-4)
+    # The entropy is the mean of the nats of all five symbols, had they come instead.
+    endings = [naive(weights, np.append(ids[:30], symbol).astype(np.uint8))[-1] for symbol in range(5)]
+    assert found.entropies[29] == pytest.approx(sum(nats * math.exp(-nats) for nats in endings), rel=1e-4)
 
 
 def test_many_readers_agree_with_one(trained_run, corpus):
