@@ -185,7 +185,7 @@ def _make_programs(model: ModelConfig):
     def piece_gradient(head, outputs, targets, mask):
         logits = (outputs @ head["head_kernel"] + head["head_bias"][None])[None]
         nats = cross_entropy(logits, targets[None], model.rare)[0]
-        return (nats * mask).sum() / _UNIT, Predictions(nats, entropy(logits, model.rare)[0])
+        return (nats * mask).sum() / _UNIT, (nats, entropy(logits, model.rare)[0])
 
     @jax.jit
     def adapt(saved, scale, pull, params, states, starts, inputs, targets, mask, rates, decays):

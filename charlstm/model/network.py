@@ -7,6 +7,7 @@ E: embedding size.  D: input size of a layer.  H: hidden size.  G: gates side by
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +104,8 @@ class CharRNN(nnx.Module):
         their operands to `precision`.
         """
         new_states = []
-        inputs, total = None, 0.0
+        inputs: Any = None
+        total: Any = 0.0
         for index, layer in enumerate(self.layers):
             if index == 0:
                 gate_inputs = self._first_gate_inputs(ids, precision)
