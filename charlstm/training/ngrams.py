@@ -2,7 +2,7 @@
 
 Contexts are numbered length by length: those of m symbols are the distinct pairs of a context of m - 1 symbols and the
 symbol before it. In the highest order c(hw) counts how often hw occurred, in those below it how many distinct symbols
-it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2.4 s a million characters, and 190 bytes each.
+it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2.4 s a million characters, 190 bytes each.
 
 N: characters that are counted.  R: rows of the head.
 """
