@@ -91,7 +91,7 @@ def fitting_window(window: int, streams: int, rows: int) -> int:
 def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
     """Compile-ready `score(params, states, inputs, targets, mask) -> (states, nats [S])` of windows `[K, T, S]`.
 
-    If `each`, it returns the `Predictions` of `[K, T, S]`, too.
+    If `each`, it returns the nats and the entropies of all, `[K, T, S]`, too.
     """
     definition, _ = abstract_model(model)
 
@@ -111,7 +111,7 @@ def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
             inputs, targets, mask = at
             logits, states = network(inputs, states)
             nats = cross_entropy(logits, targets, model.rare)
-            predictions = (Predictions(nats, entropy(logits, model.rare)),) if each else ()
+            predictions = ((nats, entropy(logits, model.rare)),) if each else ()
             return (states, sums + (nats * mask).sum(0)), predictions
 
         carry = states, jnp.zeros(inputs.shape[-1])
@@ -135,7 +135,7 @@ class _Scorer:
         self._states = self._zeros
         self._byte_lengths = weights.vocabulary.byte_lengths
         self._pending: deque[tuple[jax.Array, np.ndarray, int]] = deque()
-        self._pending_each: deque[tuple[np.ndarray, np.ndarray, Predictions]] = deque()
+        self._pending_each: deque[tuple[np.ndarray, np.ndarray, tuple[jax.Array, jax.Array]]] = deque()
         self._tally, self._on_scored = Tally(), on_scored
 
     def add(
