@@ -91,7 +91,7 @@ def fitting_window(window: int, streams: int, rows: int) -> int:
 def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
     """Compile-ready `score(params, counts, states, inputs, targets, mask) -> (states, nats [S])`.
 
-    Windows are `[K, T, S]`. If `each`, it returns their `Predictions`, too.
+    Windows are `[K, T, S]`. If `each`, it returns the nats and the entropies of all their places, too.
     """
     definition, _ = abstract_model(model)
 

@@ -105,7 +105,7 @@ def slow_mix(experts: Experts) -> np.ndarray:
                 terms[s][bucket] += move
             moves = []
         p = experts.probabilities[t].astype(float)
-        z = sum(terms[s][bucket] for s, bucket in enumerate(experts.buckets[t]))
+        z = np.sum([terms[s][bucket] for s, bucket in enumerate(experts.buckets[t])], 0)
         known = p != UNKNOWN
         w = np.where(known, np.exp(np.maximum(z - z[known].max(), -15)), 0)
         w /= w.sum()
