@@ -41,8 +41,9 @@ from charlstm.training.steps import Stepper, TrainState, initial_state
 _MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
 _MAX_ROLLBACKS = 5
 _EXCERPT = 2048  # characters
-_SECONDS_TO_COUNT = 2.5e-6  # a character (Xeon) ...
-_MOST_TO_COUNT = 0.1  # ... and no more of the time that a run is given
+# To count, to find out how far to trust that, and to score both: so many seconds, and more for each character (Xeon).
+_SECONDS_TO_COUNT, _SECONDS_EACH = 1.0, 4e-6
+_MOST_TO_COUNT = 0.1  # of the time that a run is given
 
 
 def train(
@@ -317,7 +318,7 @@ class _Session:
         """How long that will take, about."""
         if self._config.network_alone:
             return 0.0
-        seconds = _SECONDS_TO_COUNT * min(len(self._training_ids), MAX_COUNTED)
+        seconds = _SECONDS_TO_COUNT + _SECONDS_EACH * min(len(self._training_ids), MAX_COUNTED)
         return min(seconds, _MOST_TO_COUNT * 60 * (self._config.minutes or 0))
 
     def count(self) -> None:
