@@ -13,8 +13,8 @@ import numpy as np
 from flax import nnx
 
 from charlstm.config import ModelConfig
+from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
-from charlstm.model.network import zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 
@@ -35,7 +35,8 @@ def predict(weights: Weights, ids: np.ndarray, top: int = 5) -> Predictions:
     """The predictions of one reader of `ids` `[N]`, who begins with them."""
     model = weights.model.for_inference()
     top = min(top, model.rows)
-    read, params, states = _make_reader(model, top), jax.device_put(weights.params), zero_states(model, 1)
+    read, states = _make_reader(model, top), zero_reading(model, weights.counts, 1)
+    network = jax.device_put((weights.params, weights.counts))
     shape = len(ids), top
     found = Predictions(np.full(len(ids), math.nan), np.zeros(shape, np.int64), np.zeros(shape))
     for start in range(0, len(ids) - 1, _BLOCK):
@@ -43,7 +44,7 @@ def predict(weights: Weights, ids: np.ndarray, top: int = 5) -> Predictions:
             np.int32
         )
         count = pairs.shape[1]
-        states, *parts = read(params, states, *np.pad(pairs, ((0, 0), (0, _BLOCK - count))))
+        states, *parts = read(*network, states, *np.pad(pairs, ((0, 0), (0, _BLOCK - count))))
         for array, part in zip((found.nats, found.likeliest, found.probabilities), parts, strict=True):
             array[start + 1 : start + 1 + count] = np.asarray(part)[:count]
     return found
@@ -51,13 +52,13 @@ def predict(weights: Weights, ids: np.ndarray, top: int = 5) -> Predictions:
 
 @lru_cache(maxsize=4)
 def _make_reader(model: ModelConfig, top: int):
-    """Compile-ready `read(params, states, inputs [T], targets [T]) -> (states, nats [T], ids and probabilities
-    [T, K])`."""
+    """Compile-ready `read(params, counts, states, inputs [T], targets [T]) -> (states, nats [T], ids and
+    probabilities [T, K])`."""
     definition, _ = abstract_model(model)
 
     @jax.jit
-    def read(params, states, inputs, targets):
-        network = nnx.merge(definition, params)
+    def read(params, counts, states, inputs, targets):
+        network = beside(nnx.merge(definition, params), counts)
         logits, states = network(inputs[:, None], states)
         nats = cross_entropy(logits, targets[:, None], model.rare)[:, 0]
         logs = jax.nn.log_softmax(logits[:, 0])
