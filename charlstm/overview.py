@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError
-from charlstm.evaluation.baseline import baselines
 from charlstm.evaluation.characters import characters
+from charlstm.evaluation.report import beside_counts
 from charlstm.evaluation.static import score_text
 from charlstm.files import user_path
 from charlstm.inspection.gates import Gates, open_gates, read_gates
@@ -182,9 +182,10 @@ def _name_of(vocabulary: Vocabulary, symbol: int) -> str:
 
 
 def _scores(weights: Weights, options: ReportOptions) -> dict[str, Score]:
-    """The model's own score and those without a network, of the same characters."""
+    """The model's own score and those that counts have part in, of the same characters."""
     training, held_out = own_text(weights, options.own_text)[0].split(weights.config.training.validation)
     if not len(held_out):
         raise ConfigError("the run has no validation part")
     ids = held_out[: _SCORED + 1]
-    return {"this model": score_text(weights, ids)} | baselines(training, ids, weights.vocabulary)
+    on_progress = options.on_progress or (lambda what, done, total: None)
+    return {"this model": score_text(weights, ids)} | beside_counts(weights, training, ids, None, on_progress)

@@ -12,7 +12,7 @@ from charlstm.evaluation.novelty import novelty
 from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.static import OnScored, score_text, score_windows
 from charlstm.evaluation.tally import score_of
-from charlstm.options import EvaluateOptions, Unknown
+from charlstm.options import EvaluateOptions, OnProgress, Unknown
 from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
 from charlstm.score import Evaluation, Novelty, Score
@@ -36,13 +36,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
-    found = Predictions.empty(len(ids) - 1) if options.baseline else None
     streams, beside = 1 if options.exact else None, dict[str, Score]()
-    if found and weights.counts:
-        beside["network alone"] = score_text(weights.alone, ids, streams, scoring("scoring the network"), found)
-        score = score_text(weights, ids, streams, scoring("scoring"))
-    else:
-        score = score_text(weights, ids, streams, scoring("scoring"), found)
+    score = score_text(weights, ids, streams, scoring("scoring"))
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
         beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
@@ -53,11 +48,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         rule = adapter.tune(training_ids)
         learned = adapter.predict(ids, rule, scoring("learning while scoring"))
         beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]])
-    if found:
-        on_progress("counting n-grams", 0, 0)
-        beside |= baselines(training_ids, ids, weights.vocabulary)
-        on_progress("mixing with n-grams", 0, 0)
-        beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
+    if options.baseline:
+        beside |= beside_counts(weights, training_ids, ids, streams, on_progress)
         if learned:
             beside["dynamic with adaptive n-grams"] = mixture(
                 learned, training_ids, ids, weights.vocabulary, adaptive=True
@@ -72,6 +64,23 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         score.nats, score.characters, score.utf8_bytes, score.standard_error,
         name, corpus.skipped, beside, boundaries, new,
     )  # fmt: skip
+
+
+def beside_counts(
+    weights: Weights, training_ids: np.ndarray, ids: np.ndarray, streams: int | None, on_progress: OnProgress
+) -> dict[str, Score]:
+    """What counts make of `ids`, the network alone if `weights` have counts, and that and experts that count mixed."""
+    beside, found = dict[str, Score](), Predictions.empty(len(ids) - 1)
+    alone = score_text(
+        weights.alone, ids, streams, lambda done: on_progress("scoring the network", done, len(ids) - 1), found
+    )
+    if weights.counts:
+        beside["network alone"] = alone
+    on_progress("counting n-grams", 0, 0)
+    beside |= baselines(training_ids, ids, weights.vocabulary)
+    on_progress("mixing with n-grams", 0, 0)
+    beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
+    return beside
 
 
 def novelty_of(weights: Weights, text: str, named: Path | str | None, unknown: Unknown) -> Novelty:
