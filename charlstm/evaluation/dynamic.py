@@ -11,7 +11,7 @@ the training text, mean(RMS) that of all weights, and w_0 the saved weights, whi
 To read one character after the other is slow, as each needs all weights. So a segment is S pieces of the text that
 follow each other and are read side by side, each from the state in which the saved weights come there. S grows from 1
 with what has been read. The head alone, which costs little, learns after each piece, and 4 times as fast. With `exact`
-S stays 1, and the reader's own state is carried. Either way a prediction depends on nothing but the characters before
+S stays 1, and the reader's own state is carried; so it does where that is clearly better (`tuned`). Either way a prediction depends on nothing but the characters before
 it: the weights on those before its segment, the head on those before its piece.
 
 T: characters of a piece.  S: pieces of a segment.  K: segments in one dispatch.
@@ -48,6 +48,7 @@ _EPSILON = 0.1  # of mean(RMS): a weight that hardly ever moved must not jump at
 _BLOCK = 512  # characters whose nats are added up
 _HEAD = 4  # times the rate of all else
 _TRIAL = 20_000  # characters at the end of the training part that the rule is tuned on
+_WORTH = 0.01  # of the loss: what pieces read one by one must gain, as they take seven times as long
 _STATISTICS = 80_000  # characters before them that give the RMS
 _RATES = (2.5e-5, 5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 _DECAYS = (0.0, 1e-4, 3e-4, 1e-3)
@@ -121,6 +122,18 @@ class Adapter:
 
         rate = min(rates, key=lambda rate: loss(Rule(rate, 0.0)))
         return min((Rule(rate, decay) for decay in decays), key=loss)
+
+    def tuned(self, training_ids: np.ndarray) -> tuple["Adapter", Rule]:
+        """The rule, and who follows it: pieces are read one by one where that is clearly better.
+
+        So it is where a text repeats itself at once. With the rule as it is, the end of the training part of
+        folk-tunes.abc costs 1.2% less then, of Python code 2.2%, of tiny Shakespeare 0.2%.
+        """
+        rule, ids = self.tune(training_ids), training_ids[-_TRIAL:]
+        one_by_one = replace(self, exact=True)
+        side_by_side = self.score_text(ids, rule).loss
+        gain = side_by_side - one_by_one.score_text(ids, rule).loss
+        return one_by_one if gain > _WORTH * side_by_side else self, rule
 
     def _starts(self, ids: np.ndarray) -> Iterator[States | None]:
         """Of each dispatch the states before its pieces, `[K, S, H]`; None where the reader carries its own."""

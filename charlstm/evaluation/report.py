@@ -45,7 +45,7 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     if options.dynamic:
         on_progress("tuning dynamic evaluation on the training part", 0, 0)
         adapter = Adapter.measured(weights, training_ids, options.exact)
-        rule = adapter.tune(training_ids)
+        adapter, rule = adapter.tuned(training_ids)
         learned = adapter.predict(ids, rule, scoring("learning while scoring"))
         beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]])
     if options.baseline:

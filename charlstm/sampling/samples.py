@@ -98,7 +98,7 @@ def _weights_for(weights: Weights, options: SampleOptions, prompts: Sequence[str
     corpus, _ = own_text(weights, options.own_text)
     training_ids, _ = corpus.split(weights.config.training.validation)
     adapter = Adapter.measured(weights, training_ids)
-    rule = adapter.tune(training_ids)
+    adapter, rule = adapter.tuned(training_ids)
 
     @lru_cache(maxsize=1)  # samples of one prompt may come in several groups
     def learned(prompt: str) -> Weights:

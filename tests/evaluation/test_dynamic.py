@@ -153,6 +153,17 @@ def test_a_strange_pattern_is_picked_up_and_the_saved_weights_stay(adapter, weig
         np.testing.assert_array_equal(a, b)
 
 
+def test_pieces_are_read_one_by_one_where_a_text_repeats_itself_at_once(adapter, monkeypatch):
+    rule = Rule(1e-2, 0.0)
+    monkeypatch.setattr(Adapter, "tune", lambda *_: rule)
+    numbers = np.random.default_rng(5)
+    # Four symbols in turn, in an order that changes after 320 characters, which are fewer than are read at once.
+    repeats = np.concatenate([np.tile(numbers.permutation(4), 80) for _ in range(40)]).astype(np.uint8)
+    for ids, is_one_by_one in ((repeats, True), (numbers.integers(0, 4, 12_800).astype(np.uint8), False)):
+        reader, found = adapter.tuned(ids)
+        assert (reader.exact, found) == (is_one_by_one, rule)
+
+
 def test_tuning_finds_the_best_of_the_rules_it_tries(adapter):
     ids = np.tile(np.array([0, 3, 1, 1, 2], np.uint8), 200)
     assert adapter.tune(ids, rates=(0.0, 1e-2), decays=(0.0, 0.5)) == Rule(1e-2, 0.0)

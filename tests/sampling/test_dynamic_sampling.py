@@ -32,8 +32,8 @@ def model(trained_run: Run, text_file: Path) -> LanguageModel:
 def learned(model) -> LanguageModel:
     """The model after the prompt, by hand."""
     training_ids, _ = own_text(model.weights)[0].split(model.config.training.validation)
-    adapter = Adapter.measured(model.weights, training_ids)
-    return LanguageModel(adapter.learn(model.vocabulary.encode(PROMPT), adapter.tune(training_ids)))
+    adapter, rule = Adapter.measured(model.weights, training_ids).tuned(training_ids)
+    return LanguageModel(adapter.learn(model.vocabulary.encode(PROMPT), rule))
 
 
 def test_it_is_the_sample_of_a_model_that_has_learned_from_the_prompt(model, learned):
