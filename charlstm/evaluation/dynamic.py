@@ -10,9 +10,10 @@ the training text, mean(RMS) that of all weights, and w_0 the saved weights, whi
 
 To read one character after the other is slow, as each needs all weights. So a segment is S pieces of the text that
 follow each other and are read side by side, each from the state in which the saved weights come there. S grows from 1
-with what has been read. The head alone, which costs little, learns after each piece, and 4 times as fast. With `exact`
-S stays 1, and the reader's own state is carried; so it does where that is clearly better (`tuned`). Either way a prediction depends on nothing but the characters before
-it: the weights on those before its segment, the head on those before its piece.
+with what has been read. The head alone, which costs little, learns after each piece, and 4 times as fast. With `exact`,
+and where that is clearly better (`tuned`), S stays 1, and the reader's own state is carried. Either way a prediction
+depends on nothing but the characters before it: the weights on those before its segment, the head on those before its
+piece.
 
 T: characters of a piece.  S: pieces of a segment.  K: segments in one dispatch.
 """
@@ -133,7 +134,7 @@ class Adapter:
         one_by_one = replace(self, exact=True)
         side_by_side = self.score_text(ids, rule).loss
         gain = side_by_side - one_by_one.score_text(ids, rule).loss
-        return one_by_one if gain > _WORTH * side_by_side else self, rule
+        return (one_by_one, one_by_one.tune(training_ids)) if gain > _WORTH * side_by_side else (self, rule)
 
     def _starts(self, ids: np.ndarray) -> Iterator[States | None]:
         """Of each dispatch the states before its pieces, `[K, S, H]`; None where the reader carries its own."""
