@@ -86,6 +86,7 @@ def _tables(entries: _Entries, unigram: np.ndarray) -> Counts:
     )
     _, first, own = np.unique(keys, return_index=True, return_inverse=True)
     least = np.partition(totals[first], -_MAX_CONTEXTS)[-_MAX_CONTEXTS] if len(first) > _MAX_CONTEXTS else 0
+    least = min(least, totals[first].max() - 1)  # where all are equally frequent, all are kept
     # Contexts of one key cannot be told apart (of a million there are a hundred such pairs): only the first one stays.
     is_kept = (np.arange(len(keys)) < first[own] + MAX_ENTRIES) & (contexts == contexts[first][own]) & (totals > least)
     keys, symbols, shares = keys[is_kept], symbols[is_kept], shares[is_kept]
