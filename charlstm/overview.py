@@ -68,7 +68,8 @@ class Overview:
 
     `where` says what the passage, whose characters are the `letters`, is of; `gates` are of its beginning, and over it
     the best neurons are painted. `scores` are of the first characters of the validation part, the model's own as "this
-    model"; `no_scores` says why there are none.
+    model" and, where counts are beside it, "network alone"; `no_scores` says why there are none. All that is not a
+    sample or a score is the network's alone.
     """
 
     card: Card
@@ -187,4 +188,7 @@ def _scores(weights: Weights, options: ReportOptions) -> dict[str, Score]:
     if not len(held_out):
         raise ConfigError("the run has no validation part")
     ids = held_out[: _SCORED + 1]
-    return {"this model": score_text(weights, ids)} | baselines(training, ids, weights.vocabulary)
+    own = {"this model": score_text(weights, ids)}
+    if weights.counts:
+        own["network alone"] = score_text(weights.alone, ids)
+    return own | baselines(training, ids, weights.vocabulary)

@@ -38,7 +38,7 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     corpus, ids, training_ids, name = _read(weights, options)
     found = Predictions.empty(len(ids) - 1) if options.baseline else None
     streams, beside = 1 if options.exact else None, dict[str, Score]()
-    if found and weights.counts:
+    if weights.counts and (found or options.dynamic):  # what these begin with
         beside["network alone"] = score_text(weights.alone, ids, streams, scoring("scoring the network"), found)
         score = score_text(weights, ids, streams, scoring("scoring"))
     else:

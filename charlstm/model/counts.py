@@ -6,9 +6,10 @@ lacks: rare words, letter by letter. So its probabilities are mixed with those o
     p(w)   = (1 - a) p_network(w) + a q_M(w)              a = trust * min(0.35, 0.03 + 0.16 entropy of p_network)
     q_m(w) = share(h, w) + (1 - sum of the shares of h) q_{m-1}(w)      q_m = q_{m-1} where h was never counted
 
-with h the last m symbols, and the entropy over rows: rare symbols are one. It is interpolated Kneser-Ney smoothing where share(h, w) = (c(hw) - D) / c(h.) (see
-evaluation/baseline.py); whatever is left out of the tables, the sum over w is 1. The network learns without them: one
-that is trained through the mixture leaves to the counts what it would otherwise learn (RESULTS.md).
+with h the last m symbols; the entropy is over rows, of which rare symbols share one. It is interpolated Kneser-Ney
+smoothing where share(h, w) = (c(hw) - D) / c(h.) (see evaluation/baseline.py); whatever is left out of the tables, the
+sum over w is 1. The network learns without them: one that is trained through the mixture leaves to the counts what it
+would otherwise learn (RESULTS.md).
 
 A context is found by 32 bits of a hash, among sorted keys of which a table of their first bits says where to look.
 

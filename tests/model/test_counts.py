@@ -1,4 +1,4 @@
-"""Counts beside the network: against dictionaries and NumPy in float64, and what must be so for whatever was counted."""
+"""Counts beside the network: against dictionaries and NumPy in float64, and what must be so whatever was counted."""
 
 import math
 from collections import Counter, defaultdict
@@ -79,7 +79,7 @@ def texts(draw: st.DrawFn) -> tuple[list[int], int]:
     return draw(st.lists(symbol, min_size=1, max_size=80)), rows
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(data=st.data(), text=texts())
 def test_distributions_are_those_of_dictionaries(data, text):
     text, rows = text
