@@ -68,7 +68,8 @@ class Overview:
 
     `where` says what the passage, whose characters are the `letters`, is of; `gates` are of its beginning, and over it
     the best neurons are painted. `scores` are of the first characters of the validation part, the model's own as "this
-    model"; `no_scores` says why there are none.
+    model" and, where counts are beside it, "network alone"; `no_scores` says why there are none. All that is not a
+    sample or a score is the network's alone.
     """
 
     card: Card

@@ -54,6 +54,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
             beside["dynamic with adaptive n-grams"] = mixture(
                 learned, training_ids, ids, weights.vocabulary, adaptive=True
             )
+    elif options.dynamic and weights.counts:  # what dynamic evaluation begins with
+        beside["network alone"] = score_text(weights.alone, ids, streams, scoring("scoring the network"))
     new = None
     if options.novelty:
         on_progress("looking for the text in the training part", 0, 0)

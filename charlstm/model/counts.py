@@ -6,9 +6,10 @@ lacks: rare words, letter by letter. So its probabilities are mixed with those o
     p(w)   = (1 - a) p_network(w) + a q_M(w)              a = trust * min(0.35, 0.03 + 0.16 entropy of p_network)
     q_m(w) = share(h, w) + (1 - sum of the shares of h) q_{m-1}(w)      q_m = q_{m-1} where h was never counted
 
-with h the last m symbols. It is interpolated Kneser-Ney smoothing where share(h, w) = (c(hw) - D) / c(h.) (see
-evaluation/baseline.py); whatever is left out of the tables, the sum over w is 1. The network learns without them: one
-that is trained through the mixture leaves to the counts what it would otherwise learn (RESULTS.md).
+with h the last m symbols; the entropy is over rows, of which rare symbols share one. It is interpolated Kneser-Ney
+smoothing where share(h, w) = (c(hw) - D) / c(h.) (see evaluation/baseline.py); whatever is left out of the tables, the
+sum over w is 1. The network learns without them: one that is trained through the mixture leaves to the counts what it
+would otherwise learn (RESULTS.md).
 
 A context is found by 32 bits of a hash, among sorted keys of which a table of their first bits says where to look.
 
@@ -34,6 +35,7 @@ MAX_ENTRIES = 16  # of a context, the most frequent ones: of 32 the mixture is 0
 MAX_CROWD = 8  # contexts that share their first bits; more are left out
 ONE = 65_536  # shares are whole numbers, rounded down, so that their sum is never more than 1
 _FEW = 256  # rows
+_ROUNDING = 1e-3  # of the sum of a million numbers
 _LEAST, _SLOPE, _MOST, MAX_TRUST = 0.03, 0.16, 0.35, 2.8  # of a, which is never above 0.98; entropy in nats
 Table = Array | np.ndarray
 A = TypeVar("A", Array, np.ndarray)
@@ -73,15 +75,16 @@ def distribution(counts: Counts, recent: Integer[Array, "N M"]) -> Float[Array, 
         hashes = lengthened(hashes, recent[:, -back])
         keys.append(hashes)
     starts, sizes = _find(counts, jnp.stack(keys, 1))
-    places = starts[:, :, None] + jnp.arange(MAX_ENTRIES)
-    is_own = jnp.arange(MAX_ENTRIES) < sizes[:, :, None]
+    number = jnp.arange(MAX_ENTRIES)[None, None]
+    places = starts[:, :, None] + number
+    is_own = number < sizes[:, :, None]
     shares = jnp.where(is_own, counts.shares[places].astype(jnp.float32) / ONE, 0)
     rests = 1 - shares.sum(-1)  # what a context leaves to the shorter ones
     left = jnp.flip(jnp.cumprod(jnp.flip(rests, 1), 1), 1)  # by this one and all longer ones
     left_by_longer = jnp.append(left[:, 1:], jnp.ones_like(left[:, :1]), 1)
     weighted = (shares * left_by_longer[:, :, None]).reshape(len(recent), -1)
     symbols = counts.symbols[places].astype(jnp.int32).reshape(len(recent), -1)
-    rest = left[:, :1] * counts.unigram
+    rest = left[:, :1] * counts.unigram[None]
     if len(recent) == 1 and len(counts.unigram) <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
         return rest + weighted @ jax.nn.one_hot(symbols[0], len(counts.unigram))
     return rest.at[jnp.arange(len(recent))[:, None], symbols].add(weighted)
@@ -91,7 +94,7 @@ def _find(counts: Counts, keys: Integer[Array, "N M"]) -> tuple[Integer[Array, "
     """Where the entries of contexts begin, and how many there are: none where a context is not known."""
     bits = (len(counts.buckets) - 1).bit_length() - 1
     first = counts.buckets[(keys >> (32 - bits)).astype(jnp.int32)]
-    candidates = jnp.minimum(first[:, :, None] + jnp.arange(MAX_CROWD), len(counts.keys) - 1)
+    candidates = jnp.minimum(first[:, :, None] + jnp.arange(MAX_CROWD)[None, None], len(counts.keys) - 1)
     is_same = counts.keys[candidates] == keys[:, :, None]
     row = jnp.where(is_same, candidates, 0).max(-1)
     start = counts.starts[row]
@@ -101,11 +104,13 @@ def _find(counts: Counts, keys: Integer[Array, "N M"]) -> tuple[Integer[Array, "
 @jax.jit
 def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N M"]) -> Float[Array, "*N V"]:
     """log p of the mixture after the `recent` ids + 1, where the network says `logits`, of V symbols or of R rows."""
-    log_p = jax.nn.log_softmax(logits)
+    log_p = of_rows = jax.nn.log_softmax(logits)
     q = distribution(counts, recent.reshape(-1, CONTEXT)).reshape(*recent.shape[:-1], -1)
-    if rare := logits.shape[-1] - q.shape[-1]:  # each rare symbol has its part of their row
+    R = q.shape[-1]
+    if rare := logits.shape[-1] - R:  # each rare symbol has its part of their row
+        of_rows = jnp.append(log_p[..., : R - 1], jax.nn.logsumexp(log_p[..., R - 1 :], -1, keepdims=True), -1)
         q = jnp.concatenate([q[..., :-1], jnp.repeat(q[..., -1:] / (rare + 1), rare + 1, -1)], -1)
-    entropy = -(jnp.exp(log_p) * log_p).sum(-1, keepdims=True)
+    entropy = -(jnp.exp(of_rows) * of_rows).sum(-1, keepdims=True)
     a = counts.trust * jnp.minimum(_MOST, _LEAST + _SLOPE * entropy)
     return jnp.logaddexp(jnp.log1p(-a) + log_p, jnp.log(a * q))
 
@@ -154,20 +159,32 @@ def checked_counts(tables: Mapping[str, np.ndarray], config: ModelConfig, where:
         state = "is missing" if wrong[0] in Counts._fields else "does not belong there"
         raise RunError(f"{where}: the table {wrong[0]!r} of counts {state}", "the file is damaged or of another model")
     counts = Counts(**tables)
-    keys, symbols, bits = len(counts.keys), len(counts.symbols), (len(counts.buckets) - 1).bit_length() - 1
+    if not _are_sound(counts, config.rows):
+        raise RunError(f"{where}: the counts beside the network do not fit together", "use a copy, or train again")
+    return counts
+
+
+def _are_sound(counts: Counts, rows: int) -> bool:
+    """Whether every lookup ends in the tables, and every distribution sums to 1 without negative parts."""
+    of_type = np.uint32, np.int32, np.int32, counts.symbols.dtype, np.uint16, np.float32, np.float32
+    if [(table.dtype, table.ndim) for table in counts] != [*zip(of_type, (1, 1, 1, 1, 1, 1, 0), strict=True)]:
+        return False
+    C, E, bits = len(counts.keys), len(counts.symbols), (len(counts.buckets) - 1).bit_length() - 1
 
     def rises(table: Table, length: int, last: int) -> bool:
         return bool(len(table) == length and table[0] == 0 and table[-1] == last and (table[1:] >= table[:-1]).all())
 
-    is_sound = (
-        [(table.dtype.kind, table.ndim) for table in counts] == [*zip("uiiuuff", (1, 1, 1, 1, 1, 1, 0), strict=True)]
-        and keys > 0 < bits < 32
-        and rises(counts.buckets, 2**bits + 1, keys)
-        and rises(counts.starts, keys + 1, symbols)
-        and len(counts.shares) == symbols
-        and 0 <= counts.trust <= MAX_TRUST
-        and len(counts.unigram) == config.rows > counts.symbols.max(initial=0)
+    return (
+        counts.symbols.dtype in (np.uint16, np.uint32)
+        and C > 0 < E
+        and 0 < bits < 32
+        and rises(counts.buckets, 2**bits + 1, C)
+        and rises(counts.starts, C + 1, E)
+        and bool((counts.keys[1:] > counts.keys[:-1]).all())
+        and len(counts.shares) == E
+        and bool((np.diff(np.append(0, np.cumsum(counts.shares, dtype=np.int64))[counts.starts]) < ONE).all())
+        and len(counts.unigram) == rows > counts.symbols.max()
+        and bool(counts.unigram.min() > 0)
+        and abs(float(counts.unigram.sum()) - 1) < _ROUNDING
+        and 1 <= counts.trust <= MAX_TRUST
     )
-    if not is_sound:
-        raise RunError(f"{where}: the counts beside the network do not fit together", "use a copy, or train again")
-    return counts

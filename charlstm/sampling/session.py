@@ -185,7 +185,8 @@ class Session:
         logits, (leaves,) = self._completer.expand([before], [following])
         # Copies, for what comes are views of a whole batch, and many states are kept.
         states = jax.tree.unflatten(jax.tree.structure(state.states), [leaf[None].copy() for leaf in leaves])
-        return dataclasses.replace(state, states=states, logits=logits.copy())
+        recent = np.append(state.recent[1:], np.int32(following))
+        return dataclasses.replace(state, states=states, logits=logits.copy(), recent=recent)
 
     def _keep(self, ids: np.ndarray, state: PromptState) -> None:
         self._prefixes[ids.tobytes()] = state

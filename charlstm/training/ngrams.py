@@ -2,7 +2,8 @@
 
 Contexts are numbered length by length: those of m symbols are the distinct pairs of a context of m - 1 symbols and the
 symbol before it. In the highest order c(hw) counts how often hw occurred, in those below it how many distinct symbols
-it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2.4 s a million characters, 190 bytes each.
+it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2 s a million characters, and up to 190 bytes
+a character.
 
 N: characters that are counted.  R: rows of the head.
 """
@@ -12,13 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charlstm.errors import setting
 from charlstm.evaluation.baseline import DISCOUNT
 from charlstm.evaluation.static import score_text
 from charlstm.model.counts import CONTEXT, MAX_ENTRIES, MAX_TRUST, ONE, Counts, lengthened
 from charlstm.runs.weights import Weights
+from charlstm.runtime.memory import require_memory
 
 MAX_COUNTED = 4_000_000  # characters of a text, its last ones
 _MAX_CONTEXTS = 2**19  # that are kept, the most frequent ones: 10 MB
+_BYTES = 190  # a character, while they are counted
 _MAX_HELD_OUT = 20_000
 _TRUSTS = (1.0, 1.2, 1.5, 1.9, 2.3, MAX_TRUST)
 
@@ -29,7 +33,14 @@ def counts_beside(weights: Weights, training_ids: np.ndarray) -> Counts:
     The last of the text, which is not counted, says so. As the network has read that, too, it seems to need counts less
     than it does with a new text: they are trusted at least as far as was found good beside networks that had learned
     well (RESULTS.md), and further only where even here that is better.
+
+    Raises:
+        MemoryLimitError: there is not memory enough.
     """
+    require_memory(
+        _BYTES * min(len(training_ids), MAX_COUNTED), "counting the n-grams of the text",
+        f"the network is saved and can be used; {setting('resume', True)} counts once there is more",
+    )  # fmt: skip
     held_out = min(_MAX_HELD_OUT, len(training_ids) // 50)
     counts = count(training_ids[: len(training_ids) - held_out], weights.model.rows)
     if held_out < 2:
@@ -73,31 +84,23 @@ def count(ids: np.ndarray, rows: int) -> Counts:
         else:
             some_place = np.zeros(len(totals), np.int64)
             some_place[contexts] = np.arange(len(ids))
-            once = len(ids) > _MAX_CONTEXTS  # then contexts that were met but once would not be kept
-            kept = np.flatnonzero(totals[of] > once)
-            of, known = of[kept], known + len(totals)
-            found.append(
-                _Entries(
-                    hashes[some_place[of]],
-                    (known + of).astype(np.int32),
-                    totals[of].astype(np.int32),
-                    symbols[kept].astype(np.int32),
-                    shares[kept].astype(np.float32),
-                )
-            )
+            kept = totals[of] > _least(totals)  # of one length there cannot be more than of all
+            of, symbols, shares = of[kept], symbols[kept].astype(np.int32), shares[kept]
+            numbers = (known + of).astype(np.int32), totals[of].astype(np.int32)
+            found.append(_Entries(hashes[some_place[of]], *numbers, symbols, shares))
+            known += len(totals)
         contexts, hashes = longer, lengthened(hashes, before + 1)
     return _tables(_Entries(*map(np.concatenate, zip(*found, strict=True))), unigram)
 
 
 def _tables(entries: _Entries, unigram: np.ndarray) -> Counts:
     """Sorted by key; of each context the largest shares."""
-    keys, contexts, totals, symbols, shares = (
-        part[np.lexsort((-entries.shares, entries.contexts, entries.keys))] for part in entries
-    )
+    order = np.lexsort((-entries.shares, entries.contexts, entries.keys))
+    keys, contexts, totals, symbols, shares = (part[order] for part in entries)
     _, first, own = np.unique(keys, return_index=True, return_inverse=True)
-    least = np.partition(totals[first], -_MAX_CONTEXTS)[-_MAX_CONTEXTS] if len(first) > _MAX_CONTEXTS else 0
     # Contexts of one key cannot be told apart (of a million there are a hundred such pairs): only the first one stays.
-    is_kept = (np.arange(len(keys)) < first[own] + MAX_ENTRIES) & (contexts == contexts[first][own]) & (totals > least)
+    is_kept = (contexts == contexts[first][own]) & (totals > _least(totals[first]))
+    is_kept &= np.arange(len(keys)) < first[own] + MAX_ENTRIES
     keys, symbols, shares = keys[is_kept], symbols[is_kept], shares[is_kept]
     keys, starts = np.unique(keys, return_index=True)
     bits = max(1, len(keys).bit_length())
@@ -111,3 +114,9 @@ def _tables(entries: _Entries, unigram: np.ndarray) -> Counts:
         unigram=unigram.astype(np.float32),
         trust=np.ones((), np.float32),
     )
+
+
+def _least(totals: np.ndarray) -> int:
+    """What is too little for a context to be kept, so that no more are than may be: nothing where all are the same."""
+    least = np.partition(totals, -_MAX_CONTEXTS)[-_MAX_CONTEXTS] if len(totals) > _MAX_CONTEXTS else 0
+    return min(int(least), int(totals.max()) - 1)

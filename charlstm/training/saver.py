@@ -58,7 +58,8 @@ class Saver:
         """Count the n-grams of the training part, and put them beside the weights that the run is sampled with.
 
         Raises:
-            StorageError: they cannot be written; the weights are whole.
+            MemoryLimitError: there is not memory enough to count; the weights are whole, as below.
+            StorageError: they cannot be written.
         """
         weights = load_weights(self.run.weights_path)
         weights = dataclasses.replace(weights, counts=counts_beside(weights, training_ids))
