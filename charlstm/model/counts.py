@@ -186,5 +186,5 @@ def _are_sound(counts: Counts, rows: int) -> bool:
         and len(counts.unigram) == rows > counts.symbols.max()
         and bool(counts.unigram.min() > 0)
         and abs(float(counts.unigram.sum()) - 1) < _ROUNDING
-        and 1 <= counts.trust <= MAX_TRUST
+        and 1 <= float(counts.trust) <= MAX_TRUST
     )

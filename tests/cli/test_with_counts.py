@@ -189,7 +189,7 @@ def test_a_run_that_was_stopped_has_counts_and_ends_as_the_one_that_was_not(mode
         for key in one:
             np.testing.assert_array_equal(one[key], other[key], f"{name}: {key}")
     whole = seen[-1]
-    assert whole.with_counts and whole.with_counts.characters == whole.best.characters
+    assert whole.best and whole.with_counts and whole.with_counts.characters == whole.best.characters
     assert whole.with_counts.loss == pytest.approx(resumed.evaluate().loss, rel=1e-5)
     assert whole.best.loss == pytest.approx(resumed.evaluate(network_alone=True).loss, rel=1e-5)
 

@@ -62,7 +62,7 @@ class Dictionaries:
 def distribution(counts: Counts, contexts: list[list[int]], jitted: bool = True) -> np.ndarray:
     """q after contexts, `[N, R]`."""
     found = jax.jit(counts_module.distribution) if jitted else counts_module.distribution
-    return np.asarray(found(jax.tree.map(jnp.asarray, counts), recent_of(contexts)), np.float64)
+    return np.asarray(found(jax.tree.map(jnp.asarray, counts), jnp.asarray(recent_of(contexts))), np.float64)
 
 
 def recent_of(contexts: list[list[int]]) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_a_mixture_has_the_shape_of_its_logits(numbers):
 
 
 @pytest.fixture(scope="module", params=["lstm", "gru", "rare"])
-def reader(request) -> tuple[ModelConfig, CountingRNN, Counts, np.ndarray]:
+def reader(request) -> tuple[ModelConfig, CountingRNN, Counts, jax.Array]:
     """A network with counts beside it, and a text `[T, S]`."""
     rare = 4 if request.param == "rare" else 0
     shape = ModelConfig(
