@@ -197,7 +197,7 @@ def passage_section(letters: "Sequence[Letter]", where: str) -> Element:
         "passage", "Where it is surprised",
         element("p", "The stronger the tint, the more bits a character cost, as the model had expected others."),
         element("ul", *scale, class_="scale", aria_label="Tints, in bits"),
-        figure(text, f"{where}, read by the network alone from a zero state{mean}. The first has no prediction."),
+        figure(text, f"{where}, read from a zero state{mean}. The first has no prediction."),
         element("output", "The surprise of each character is in its tooltip.", id="likeliest", class_="likeliest",
                 aria_live="polite"),
         _surprising(letters),

@@ -2,8 +2,8 @@
 
 Contexts are numbered length by length: those of m symbols are the distinct pairs of a context of m - 1 symbols and the
 symbol before it. In the highest order c(hw) counts how often hw occurred, in those below it how many distinct symbols
-it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2 s a million characters, and up to 190 bytes
-a character.
+it occurred after (Kneser & Ney 1995), as in evaluation/baseline.py. Some 2 s a million characters, and up to 250 bytes
+a character, of a long text 200.
 
 N: characters that are counted.  R: rows of the head.
 """
@@ -22,7 +22,7 @@ from charlstm.runtime.memory import require_memory
 
 MAX_COUNTED = 4_000_000  # characters of a text, its last ones
 _MAX_CONTEXTS = 2**19  # that are kept, the most frequent ones: 10 MB
-_BYTES = 190  # a character, while they are counted
+_BYTES = 250  # a character, while they are counted
 _MAX_HELD_OUT = 20_000
 _TRUSTS = (1.0, 1.2, 1.5, 1.9, 2.3, MAX_TRUST)
 
@@ -84,7 +84,9 @@ def count(ids: np.ndarray, rows: int) -> Counts:
         else:
             some_place = np.zeros(len(totals), np.int64)
             some_place[contexts] = np.arange(len(ids))
-            kept = totals[of] > _least(totals)  # of one length there cannot be more than of all
+            # Of one length no more are kept than of all; and of a long text none that counts but once.
+            once = min(int(len(ids) > _MAX_CONTEXTS), int(totals.max()) - 1)
+            kept = totals[of] > max(_least(totals), once)
             of, symbols, shares = of[kept], symbols[kept].astype(np.int32), shares[kept]
             numbers = (known + of).astype(np.int32), totals[of].astype(np.int32)
             found.append(_Entries(hashes[some_place[of]], *numbers, symbols, shares))
