@@ -77,7 +77,7 @@ def test_training_leaves_a_run_and_names_the_next_commands(here, capfd):
 def test_json_is_all_there_is_on_stdout_and_every_line_of_it_is_an_object(here, capfd):
     assert called(["train", "verse.txt", *SMALL, "--json", "--sample-every", "3"]) == 0
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert {event["event"] for event in events} == {"started", "report", "saved", "sample", "finished"}
+    assert {event["event"] for event in events} == {"started", "report", "saved", "sample", "counting", "finished"}
     assert events[0]["event"] == "started" and events[0]["run"] == str(Path("runs/verse"))
     assert events[0]["config"]["model"]["hidden_size"] == 16 and isinstance(events[0]["notes"], list)
     assert events[-1]["event"] == "finished" and events[-1]["reason"] == "done"
@@ -87,7 +87,7 @@ def test_quiet_says_the_result_only(here, capfd):
     assert called(["train", "verse.txt", *SMALL, "--quiet"]) == 0
     out, err = capfd.readouterr()
     assert (
-        out.startswith(f"run {Path('runs/verse')}\nbest validation loss") and len(out.splitlines()) == 3 and err == ""
+        out.startswith(f"run {Path('runs/verse')}\nbest validation loss") and len(out.splitlines()) == 4 and err == ""
     )
 
 

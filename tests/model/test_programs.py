@@ -13,11 +13,13 @@ import pytest
 from conftest import training_config
 
 from charlstm.config import ModelConfig
+from charlstm.model.counts import CONTEXT, Counts, Reading
 from charlstm.model.parameters import initial_parameters
 from charlstm.runtime.mesh import make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import CHUNK, Streams, make_chunk
 from charlstm.sampling.prompt import make_table, read_prompt
+from charlstm.training.ngrams import count
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
@@ -89,16 +91,18 @@ def training_program(layers: int, H: int, T: int, B: int, precision: str, cell: 
     )
 
 
-def chunk_program(model: ModelConfig, mesh, streams: int) -> str:
-    """The optimised program that draws a chunk."""
+def chunk_program(model: ModelConfig, mesh, streams: int, counts: Counts | None = None) -> str:
+    """The optimised program that draws a chunk, with `counts` beside the network or without."""
     params = initial_parameters(model, 0)
     states, logits = read_prompt(model, params, np.zeros(1, np.int32))
     table = make_table(model)(params)
-    params, table = replicate(mesh, (params, table))
+    params, counts, table = replicate(mesh, (params, counts, table))
+    if counts:
+        states = Reading(states, jax.numpy.zeros((1, CONTEXT), jax.numpy.int32))
     start = shard_streams(mesh, jax.tree.map(lambda x: np.repeat(x, streams, axis=0), (states, logits)))
     chunk = make_chunk(model, Filters(), mesh)
     seeds = shard_streams(mesh, np.arange(streams, dtype=np.uint32))
-    return chunk.lower(params, table, None, Streams(*start, None), seeds, 0).compile().as_text()
+    return chunk.lower(params, counts, table, None, Streams(*start, None), seeds, 0).compile().as_text()
 
 
 @pytest.mark.parametrize("streams", [8, 10], ids=["units first", "streams first"])
@@ -144,3 +148,14 @@ def test_a_character_that_is_drawn_moves_no_kernel(streams):
     for size, line in found:
         assert size < H * V * 4, line  # the smallest kernel is that of the head
     assert sum(size for size, _ in found) <= 6 * 4 * (4 * H + V) * max(1, streams // mesh.size)
+
+
+@pytest.mark.parametrize("streams", [1, 8])
+def test_nor_does_it_move_a_table_of_counts(streams):
+    V, H = 29, 96
+    model = ModelConfig(vocabulary_size=V, layers=1, hidden_size=H, embedding_size=16, dropout=0.0)
+    counts = count(np.random.default_rng(0).integers(0, V, 20_000), V)
+    smallest = min(table.nbytes for table in counts[:5])
+    (found,) = written(chunk_program(model, make_mesh(streams), streams, counts), CHUNK)
+    for size, line in found:
+        assert size < smallest, line
