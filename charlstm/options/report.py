@@ -11,7 +11,7 @@ from charlstm.schema import Bounds, check_options, from_one, option
 
 _SAMPLES, _PASSAGE = "Samples", "Passage"
 _TEMPERATURE = Bounds(0, 1e6, "from 0 to 1000000")
-TEMPERATURES = [0.6, 0.95, 1.3]
+TEMPERATURES = [0.6, 1.0, 1.3]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ReportOptions:
     with, at most so many characters of the text that is named or else of the validation part."""
 
     temperature: list[float] | None = option(
-        None, "Sample at this temperature; may be given several times.", _SAMPLES, unset="0.6, 0.95 and 1.3"
+        None, "Sample at this temperature; may be given several times.", _SAMPLES, unset="0.6, 1 and 1.3"
     )
     _: dataclasses.KW_ONLY
     length: int = option(400, "Characters of each sample.", _SAMPLES, from_one(100_000))
