@@ -10,8 +10,8 @@ import numpy as np
 
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError
 from charlstm.evaluation.characters import characters
-from charlstm.evaluation.report import beside_counts
-from charlstm.evaluation.static import score_text
+from charlstm.evaluation.predictions import Predictions as Found
+from charlstm.evaluation.report import beside_counts, own_scores
 from charlstm.files import user_path
 from charlstm.inspection.gates import Gates, open_gates, read_gates
 from charlstm.inspection.gradients import GradientFlow, gradient_flow
@@ -68,8 +68,8 @@ class Overview:
 
     `where` says what the passage, whose characters are the `letters`, is of; `gates` are of its beginning, and over it
     the best neurons are painted. `scores` are of the first characters of the validation part, the model's own as "this
-    model" and, where counts are beside it, "network alone"; `no_scores` says why there are none. All that is not a
-    sample or a score is the network's alone.
+    model" and, where counts are beside it, "network alone"; `no_scores` says why there are none. What happens
+    inside is the network's alone.
     """
 
     card: Card
@@ -189,4 +189,6 @@ def _scores(weights: Weights, options: ReportOptions) -> dict[str, Score]:
         raise ConfigError("the run has no validation part")
     ids = held_out[: _SCORED + 1]
     on_progress = options.on_progress or (lambda what, done, total: None)
-    return {"this model": score_text(weights, ids)} | beside_counts(weights, training, ids, None, on_progress)
+    found = Found.empty(len(ids) - 1)
+    score, beside = own_scores(weights, ids, found)
+    return {"this model": score} | beside | beside_counts(found, training, ids, weights.vocabulary, on_progress)

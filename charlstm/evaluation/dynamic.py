@@ -131,6 +131,8 @@ class Adapter:
         folk-tunes.abc costs 1.2% less then, of Python code 2.2%, of tiny Shakespeare 0.2%.
         """
         rule, ids = self.tune(training_ids), training_ids[-_TRIAL:]
+        if self.exact:
+            return self, rule
         one_by_one = replace(self, exact=True)
         side_by_side = self.score_text(ids, rule).loss
         gain = side_by_side - one_by_one.score_text(ids, rule).loss

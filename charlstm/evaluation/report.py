@@ -18,6 +18,7 @@ from charlstm.runs.weights import Weights
 from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.corpus import Corpus
 from charlstm.text.documents import count_boundaries
+from charlstm.text.vocabulary import Vocabulary
 
 
 def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
@@ -36,8 +37,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
-    streams, beside = 1 if options.exact else None, dict[str, Score]()
-    score = score_text(weights, ids, streams, scoring("scoring"))
+    streams, found = 1 if options.exact else None, Predictions.empty(len(ids) - 1) if options.baseline else None
+    score, beside = own_scores(weights, ids, found, options.dynamic, streams, scoring("scoring"))
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
         beside[name_of_windows] = score_windows(weights, ids, options.windows, scoring(f"scoring {name_of_windows}"))
@@ -48,14 +49,12 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
         adapter, rule = adapter.tuned(training_ids)
         learned = adapter.predict(ids, rule, scoring("learning while scoring"))
         beside["dynamic"] = score_of(learned.nats, weights.vocabulary.byte_lengths[ids[1:]])
-    if options.baseline:
-        beside |= beside_counts(weights, training_ids, ids, streams, on_progress)
+    if found:
+        beside |= beside_counts(found, training_ids, ids, weights.vocabulary, on_progress)
         if learned:
             beside["dynamic with adaptive n-grams"] = mixture(
                 learned, training_ids, ids, weights.vocabulary, adaptive=True
             )
-    elif options.dynamic and weights.counts:  # what dynamic evaluation begins with
-        beside["network alone"] = score_text(weights.alone, ids, streams, scoring("scoring the network"))
     new = None
     if options.novelty:
         on_progress("looking for the text in the training part", 0, 0)
@@ -68,21 +67,34 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
     )  # fmt: skip
 
 
+def own_scores(
+    weights: Weights,
+    ids: np.ndarray,
+    found: Predictions | None,
+    is_alone_wanted: bool = False,
+    streams: int | None = None,
+    on_scored: OnScored = lambda characters: None,
+) -> tuple[Score, dict[str, Score]]:
+    """The score and, where counts stand beside the network, its own if that is wanted or its predictions are.
+
+    These are written to `found`, if it is given.
+    """
+    if not weights.counts:
+        return score_text(weights, ids, streams, on_scored, found), {}
+    beside = dict[str, Score]()
+    if found or is_alone_wanted:
+        beside["network alone"] = score_text(weights.alone, ids, streams, on_scored, found)
+    return score_text(weights, ids, streams, on_scored), beside
+
+
 def beside_counts(
-    weights: Weights, training_ids: np.ndarray, ids: np.ndarray, streams: int | None, on_progress: OnProgress
+    found: Predictions, training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary, on_progress: OnProgress
 ) -> dict[str, Score]:
-    """What counts make of `ids`, the network alone if `weights` have counts, and that and experts that count mixed."""
-    beside, found = dict[str, Score](), Predictions.empty(len(ids) - 1)
-    alone = score_text(
-        weights.alone, ids, streams, lambda done: on_progress("scoring the network", done, len(ids) - 1), found
-    )
-    if weights.counts:
-        beside["network alone"] = alone
+    """What counts make of `ids`, and experts that count mixed with the network, whose predictions were `found`."""
     on_progress("counting n-grams", 0, 0)
-    beside |= baselines(training_ids, ids, weights.vocabulary)
+    scores = baselines(training_ids, ids, vocabulary)
     on_progress("mixing with n-grams", 0, 0)
-    beside["with n-grams"] = mixture(found, training_ids, ids, weights.vocabulary, adaptive=False)
-    return beside
+    return scores | {"with n-grams": mixture(found, training_ids, ids, vocabulary, adaptive=False)}
 
 
 def novelty_of(weights: Weights, text: str, named: Path | str | None, unknown: Unknown) -> Novelty:
