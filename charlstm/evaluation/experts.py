@@ -15,7 +15,7 @@ import numpy as np
 from charlstm.evaluation import baseline
 from charlstm.evaluation.baseline import DISCOUNT, contexts_with_shorter
 from charlstm.evaluation.counting import PLACE, Following, Ring
-from charlstm.text.vocabulary import BOUNDARY, Vocabulary
+from charlstm.text.vocabulary import Vocabulary
 
 WARM_UP = 200_000  # characters at the end of the training part that the weights of experts are learned on
 UNKNOWN = -1.0  # instead of a probability, where an expert has not met the context
@@ -106,14 +106,9 @@ def _bucket(
 def _words(ring: Ring, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """For every place of `ring` where its word begins, and where the word before it does, `[L]` each.
 
-    A symbol that is in no word is one for itself. In the unit "byte" all that is not ASCII is in words.
+    A symbol that is in no word is one for itself.
     """
-    in_words = [
-        point != BOUNDARY and (chr(point).isalnum() or point == ord("_")) for point in vocabulary.points.tolist()
-    ]
-    in_word = np.array([*in_words, False, False])
-    if vocabulary.unit == "byte":
-        in_word[0x80:0x100] = True
+    in_word = np.append(vocabulary.in_word, [False, False])
     inside, places = in_word[ring.symbols], np.arange(len(ring.symbols), dtype=PLACE)
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]

@@ -1,20 +1,25 @@
-"""Counts beside the network: an n-gram model in tables, mixed with what the network predicts.
+"""Counts beside the network: n-grams and words in tables, mixed with what the network predicts.
 
 A network that learned for some minutes does not know all that counts of the same text know, and learns slowly what it
-lacks: rare words, letter by letter. So its probabilities are mixed with those of an n-gram model,
+lacks: rare words, letter by letter. So its probabilities are mixed with those of two models that count,
 
-    p(w)   = (1 - a) p_network(w) + a q_M(w)              a = trust * min(0.35, 0.03 + 0.16 entropy of p_network)
+    p(w)   = a_0 p_network(w) + a_1 q_M(w) + a_2 q_word(w)
     q_m(w) = share(h, w) + (1 - sum of the shares of h) q_{m-1}(w)      q_m = q_{m-1} where h was never counted
 
-with h the last m symbols; the entropy is over rows, of which rare symbols share one. It is interpolated Kneser-Ney
-smoothing where share(h, w) = (c(hw) - D) / c(h.) (see evaluation/baseline.py); whatever is left out of the tables, the
-sum over w is 1. The network learns without them: one that is trained through the mixture leaves to the counts what it
-would otherwise learn (RESULTS.md).
+with h the last m symbols, and for q_word, which q_M smooths, the word so far; the sum over w is 1 whatever is left out
+of the tables. It is interpolated Kneser-Ney smoothing where share(h, w) = (c(hw) - D) / c(h.) (see
+evaluation/baseline.py). The weights are softmax(0, z_1, z_2): counts weigh more the less sure the network is, and the
+fewer symbols were counted after h,
+
+    z = bias - slope log2(1 + symbols after h) + doubt sqrt(entropy of p_network) + log trust
+
+The entropy is over rows, of which rare symbols share one. The network learns without counts: one that is trained
+through the mixture leaves to them what it would otherwise learn (RESULTS.md).
 
 A context is found by 32 bits of a hash, among sorted keys of which a table of their first bits says where to look.
 
 S: streams.  T: time steps.  M: symbols of the longest context.  R: rows of the head.  V: vocabulary.
-C: contexts.  E: entries, the symbols that were counted after contexts.
+C: contexts.  E: entries, the symbols that were counted after contexts.  L: contexts that are looked up, M + 1.
 """
 
 from collections.abc import Mapping
@@ -30,13 +35,18 @@ from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.network import CharRNN, States, zero_states
 
+RECENT = 16  # symbols that are remembered: of longer words their last ones
 CONTEXT = 8  # M; with 6 the mixture is 0.001 to 0.005 nats worse, and tables are made in half the time
 MAX_ENTRIES = 16  # of a context, the most frequent ones: of 32 the mixture is 0.001 nats better, of 8 0.004 worse
 MAX_CROWD = 8  # contexts that share their first bits; more are left out
+_WORD = np.array(0xFFFFFFFF, np.uint32)  # no symbol: it makes a context the word so far
 ONE = 65_536  # shares are whole numbers, rounded down, so that their sum is never more than 1
 _FEW = 256  # rows
 _ROUNDING = 1e-3  # of the sum of a million numbers
-_LEAST, _SLOPE, _MOST, MAX_TRUST = 0.03, 0.16, 0.35, 2.8  # of a, which is never above 0.98; entropy in nats
+MAX_TRUST = 128
+# Of n-grams, and of the word so far: the bias, the slope, what stands for it where the context was never met, and the
+# factor of the entropy's root. Fitted to slices of the training parts of three texts (RESULTS.md).
+_Z = np.array([[-2.31, 0.61, 1.02, 1.45], [1.61, 2.43, 3.65, 1.76]], np.float32)
 Table = Array | np.ndarray
 A = TypeVar("A", Array, np.ndarray)
 
@@ -50,47 +60,80 @@ class Counts(NamedTuple):
     symbols: Integer[Table, " E"]  # uint16 or uint32
     shares: Integer[Table, " E"]  # uint16, in 65536ths
     unigram: Float[Table, " R"]  # q_0
-    trust: Float[Table, ""]  # from 1 to 2.8: counts are worth more beside a network that has learned little
+    in_word: Integer[Table, " R"]  # uint8, 1 for symbols that words are made of
+    trust: Float[Table, ""]  # from 1 to 128: counts are worth more beside a network that has learned little
 
 
 class Reading(NamedTuple):
     """The state of a network with counts beside it: its own, and the last ids, each + 1, and 0 where there is none."""
 
     states: States
-    recent: Integer[Array, "S M"]
+    recent: Integer[Array, "S {RECENT}"]
 
 
-def lengthened(hashes: A, symbols: A) -> A:
+def lengthened(hashes: A, symbols: A | np.ndarray) -> A:
     """The hashes, uint32, of contexts with one more of the `symbols`, ids + 1, on the left (after MurmurHash3)."""
     hashes = (hashes ^ symbols.astype("uint32")) * np.uint32(0x9E3779B1)
     hashes = (hashes ^ (hashes >> 15)) * np.uint32(0x85EBCA77)
     return hashes ^ (hashes >> 13)
 
 
-def distribution(counts: Counts, recent: Integer[Array, "N M"]) -> Float[Array, "N R"]:
-    """q after the `recent` ids + 1, the last one last."""
+class Found(NamedTuple):
+    """What was counted after the last 1 to M symbols, and after the word so far; shares are 0 where nothing is."""
+
+    shares: Float[Array, "N L {MAX_ENTRIES}"]
+    symbols: Integer[Array, "N L {MAX_ENTRIES}"]
+    sizes: Integer[Array, "N L"]
+
+
+def look_up(counts: Counts, recent: Integer[Array, "N {RECENT}"]) -> Found:
+    """What was counted after the `recent` ids + 1, the last one last."""
     recent = jnp.minimum(recent, len(counts.unigram))
+    in_word = (recent > 0) & (counts.in_word[recent - 1] == 1)
     hashes, keys = jnp.zeros(len(recent), jnp.uint32), list[Array]()
-    for back in range(1, CONTEXT + 1):
+    word, goes_on = hashes, jnp.ones(len(recent), bool)
+    for back in range(1, RECENT + 1):
+        if back > 1:
+            goes_on &= in_word[:, -back] & in_word[:, 1 - back]
         hashes = lengthened(hashes, recent[:, -back])
-        keys.append(hashes)
-    starts, sizes = _find(counts, jnp.stack(keys, 1))
+        word = jnp.where(goes_on, hashes, word)
+        keys += [hashes] * (back <= CONTEXT)
+    starts, sizes = _find(counts, jnp.stack([*keys, marked(word)], 1))
     number = jnp.arange(MAX_ENTRIES)[None, None]
     places = starts[:, :, None] + number
-    is_own = number < sizes[:, :, None]
-    shares = jnp.where(is_own, counts.shares[places].astype(jnp.float32) / ONE, 0)
-    rests = 1 - shares.sum(-1)  # what a context leaves to the shorter ones
-    left = jnp.flip(jnp.cumprod(jnp.flip(rests, 1), 1), 1)  # by this one and all longer ones
+    shares = jnp.where(number < sizes[:, :, None], counts.shares[places].astype(jnp.float32) / ONE, 0)
+    return Found(shares, counts.symbols[places].astype(jnp.int32), sizes)
+
+
+def marked(hashes: A) -> A:
+    """The hashes of contexts, uint32, as words so far."""
+    return lengthened(hashes, _WORD)
+
+
+def weights_of(found: Found, entropy: Float[Array, " N"], trust: Float[Table, ""]) -> Float[Array, "N 3"]:
+    """How much the network weighs, n-grams, and the word so far; `entropy` is the network's."""
+    bias, slope, unknown, doubt = _Z.T[:, None]
+    sizes = found.sizes[:, -2:].astype(jnp.float32)
+    z = bias - jnp.where(sizes > 0, slope * jnp.log2(1 + sizes), unknown) + doubt * jnp.sqrt(entropy)[:, None]
+    return jax.nn.softmax(jnp.pad(z + jnp.log(trust), ((0, 0), (1, 0))))
+
+
+def distribution(counts: Counts, found: Found, weights: Float[Array, "N 2"]) -> Float[Array, "N R"]:
+    """The sum of q_M and q_word with their `weights`."""
+    rests = 1 - found.shares.sum(-1)  # what a context leaves to the shorter ones, and the word to q_M
+    of_n_grams = weights[:, :1] + weights[:, 1:] * rests[:, -1:]
+    left = jnp.flip(jnp.cumprod(jnp.flip(rests[:, :-1], 1), 1), 1)  # by this one and all longer ones
     left_by_longer = jnp.append(left[:, 1:], jnp.ones_like(left[:, :1]), 1)
-    weighted = (shares * left_by_longer[:, :, None]).reshape(len(recent), -1)
-    symbols = counts.symbols[places].astype(jnp.int32).reshape(len(recent), -1)
-    rest = left[:, :1] * counts.unigram[None]
-    if len(recent) == 1 and len(counts.unigram) <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
-        return rest + weighted @ jax.nn.one_hot(symbols[0], len(counts.unigram))
-    return rest.at[jnp.arange(len(recent))[:, None], symbols].add(weighted)
+    scale = jnp.append(of_n_grams * left_by_longer, weights[:, 1:], 1)
+    N, R = len(weights), len(counts.unigram)
+    parts, symbols = (found.shares * scale[:, :, None]).reshape(N, -1), found.symbols.reshape(N, -1)
+    rest = of_n_grams * left[:, :1] * counts.unigram[None]
+    if N == 1 and R <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
+        return rest + parts @ jax.nn.one_hot(symbols[0], R)
+    return rest.at[jnp.arange(N)[:, None], symbols].add(parts)
 
 
-def _find(counts: Counts, keys: Integer[Array, "N M"]) -> tuple[Integer[Array, "N M"], Integer[Array, "N M"]]:
+def _find(counts: Counts, keys: Integer[Array, "N L"]) -> tuple[Integer[Array, "N L"], Integer[Array, "N L"]]:
     """Where the entries of contexts begin, and how many there are: none where a context is not known."""
     bits = (len(counts.buckets) - 1).bit_length() - 1
     first = counts.buckets[(keys >> (32 - bits)).astype(jnp.int32)]
@@ -102,17 +145,19 @@ def _find(counts: Counts, keys: Integer[Array, "N M"]) -> tuple[Integer[Array, "
 
 
 @jax.jit
-def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N M"]) -> Float[Array, "*N V"]:
+def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N {RECENT}"]) -> Float[Array, "*N V"]:
     """log p of the mixture after the `recent` ids + 1, where the network says `logits`, of V symbols or of R rows."""
     log_p = of_rows = jax.nn.log_softmax(logits)
-    q = distribution(counts, recent.reshape(-1, CONTEXT)).reshape(*recent.shape[:-1], -1)
-    R = q.shape[-1]
+    R = len(counts.unigram)
     if rare := logits.shape[-1] - R:  # each rare symbol has its part of their row
         of_rows = jnp.append(log_p[..., : R - 1], jax.nn.logsumexp(log_p[..., R - 1 :], -1, keepdims=True), -1)
+    found = look_up(counts, recent.reshape(-1, RECENT))
+    entropy = -(jnp.exp(of_rows) * of_rows).sum(-1)
+    weights = weights_of(found, entropy.reshape(-1), counts.trust)
+    q = distribution(counts, found, weights[:, 1:]).reshape(*logits.shape[:-1], R)
+    if rare:
         q = jnp.concatenate([q[..., :-1], jnp.repeat(q[..., -1:] / (rare + 1), rare + 1, -1)], -1)
-    entropy = -(jnp.exp(of_rows) * of_rows).sum(-1, keepdims=True)
-    a = counts.trust * jnp.minimum(_MOST, _LEAST + _SLOPE * entropy)
-    return jnp.logaddexp(jnp.log1p(-a) + log_p, jnp.log(a * q))
+    return jnp.logaddexp(jnp.log(weights[:, 0]).reshape(*logits.shape[:-1], 1) + log_p, jnp.log(q))
 
 
 class CountingRNN:
@@ -125,8 +170,8 @@ class CountingRNN:
         """log p of the next symbol at every place."""
         logits, states = self._network(ids, reading.states)
         read = jnp.concatenate([reading.recent.T, ids.astype(jnp.int32) + 1])
-        recent = jnp.stack([read[place : place + len(ids)] for place in range(1, CONTEXT + 1)], -1)
-        return mix(self._counts, logits, recent), Reading(states, read[-CONTEXT:].T)
+        recent = jnp.stack([read[place : place + len(ids)] for place in range(1, RECENT + 1)], -1)
+        return mix(self._counts, logits, recent), Reading(states, read[-RECENT:].T)
 
     def step(
         self, ids: Integer[Array, " S"], reading: Reading, gate_table: Float[Array, "R G"] | None
@@ -145,7 +190,7 @@ def beside(network: CharRNN, counts: Counts | None) -> Any:
 def zero_reading(config: ModelConfig, counts: Counts | None, batch_size: int) -> Any:
     """The state of `beside` before the first character."""
     states = zero_states(config, batch_size)
-    return states if counts is None else Reading(states, jnp.zeros((batch_size, CONTEXT), jnp.int32))
+    return states if counts is None else Reading(states, jnp.zeros((batch_size, RECENT), jnp.int32))
 
 
 def checked_counts(tables: Mapping[str, np.ndarray], config: ModelConfig, where: str) -> Counts:
@@ -155,6 +200,7 @@ def checked_counts(tables: Mapping[str, np.ndarray], config: ModelConfig, where:
         RunError: a table is missing, unknown, of another size or type, or points to what is not there; `where` names
             the file.
     """
+    tables = {"in_word": np.zeros(config.rows, np.uint8), **tables}  # as before words were counted
     if wrong := sorted(set(tables).symmetric_difference(Counts._fields)):
         state = "is missing" if wrong[0] in Counts._fields else "does not belong there"
         raise RunError(f"{where}: the table {wrong[0]!r} of counts {state}", "the file is damaged or of another model")
@@ -166,8 +212,8 @@ def checked_counts(tables: Mapping[str, np.ndarray], config: ModelConfig, where:
 
 def _are_sound(counts: Counts, rows: int) -> bool:
     """Whether every lookup ends in the tables, and every distribution sums to 1 without negative parts."""
-    of_type = np.uint32, np.int32, np.int32, counts.symbols.dtype, np.uint16, np.float32, np.float32
-    if [(table.dtype, table.ndim) for table in counts] != [*zip(of_type, (1, 1, 1, 1, 1, 1, 0), strict=True)]:
+    of_type = np.uint32, np.int32, np.int32, counts.symbols.dtype, np.uint16, np.float32, np.uint8, np.float32
+    if [(table.dtype, table.ndim) for table in counts] != [*zip(of_type, (1, 1, 1, 1, 1, 1, 1, 0), strict=True)]:
         return False
     C, E, bits = len(counts.keys), len(counts.symbols), (len(counts.buckets) - 1).bit_length() - 1
 
@@ -184,6 +230,7 @@ def _are_sound(counts: Counts, rows: int) -> bool:
         and len(counts.shares) == E
         and bool((np.diff(np.append(0, np.cumsum(counts.shares, dtype=np.int64))[counts.starts]) < ONE).all())
         and len(counts.unigram) == rows > counts.symbols.max()
+        and len(counts.in_word) == rows
         and bool(counts.unigram.min() > 0)
         and abs(float(counts.unigram.sum()) - 1) < _ROUNDING
         and 1 <= float(counts.trust) <= MAX_TRUST

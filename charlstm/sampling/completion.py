@@ -22,7 +22,7 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.counts import CONTEXT, mix
+from charlstm.model.counts import RECENT, mix
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.options import To
@@ -147,7 +147,7 @@ class Completer:
         counts = self._weights.counts
         if counts is None:
             return logs
-        recent = [np.append(after.recent, ids).astype(np.int32)[-CONTEXT:] + 1 for ids in read]
+        recent = [np.append(after.recent, ids).astype(np.int32)[-RECENT:] + 1 for ids in read]
         padding = ((0, BATCH - len(logs)), (0, 0))
         return np.asarray(mix(counts, np.pad(logs, padding), np.pad(recent, padding)))[: len(logs)]
 

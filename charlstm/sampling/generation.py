@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
-from charlstm.model.counts import CONTEXT, Counts, Reading, beside, mix
+from charlstm.model.counts import RECENT, Counts, Reading, beside, mix
 from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
@@ -134,7 +134,7 @@ def generate_ids(
     copies = copies_of(np.stack([each.recent for each in prompts])) if filters.repetition else None
     states, logits = jax.tree.map(lambda *one: np.concatenate(one), *((each.states, each.logits) for each in prompts))
     if counts is not None:
-        recent = jnp.stack([jnp.asarray(each.recent[-CONTEXT:]) + 1 for each in prompts])
+        recent = jnp.stack([jnp.asarray(each.recent[-RECENT:]) + 1 for each in prompts])
         states, logits = Reading(states, recent), mix(counts, logits, recent)
     streams = shard_streams(mesh, Streams(states, logits, copies))
     seeds = shard_streams(mesh, np.array([seed % 2**32 for seed in seeds], np.uint32))

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.counts import CONTEXT, mix
+from charlstm.model.counts import RECENT, mix
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.tensors import load_tensors, save_tensors
@@ -130,7 +130,7 @@ def predicted(weights: Weights, after: PromptState) -> Float[Array, "1 V"]:
     """Logits of the next symbol after what was read, by the network and, where there are any, the counts beside it."""
     if weights.counts is None:
         return after.logits
-    return mix(weights.counts, after.logits, after.recent[None, -CONTEXT:] + 1)
+    return mix(weights.counts, after.logits, after.recent[None, -RECENT:] + 1)
 
 
 def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray, after: After | None = None) -> After:

@@ -107,6 +107,17 @@ class Vocabulary:
         return lengths
 
     @cached_property
+    def in_word(self) -> np.ndarray:
+        """Whether words are made of a symbol: a letter, a digit, `_`, a byte that is not ASCII. Bool `[V]`."""
+
+        def is_in_word(point: int) -> bool:
+            if point == BOUNDARY:
+                return False
+            return chr(point).isalnum() or point == ord("_") or (self.unit == "byte" and point > 0x7F)
+
+        return np.array([is_in_word(point) for point in self.points.tolist()], bool)
+
+    @cached_property
     def points(self) -> np.ndarray:
         """The code point of every id, `BOUNDARY` for the boundary: uint32 `[V]`."""
         points = codepoints(self.symbols)

@@ -228,9 +228,9 @@ def _trust(value: float) -> Callable[[dict[str, np.ndarray]], object]:
     return _set("trust", lambda _: np.float32(value))
 
 
-NAMES = ["keys", "buckets", "starts", "symbols", "shares", "unigram", "trust"]
+NAMES = ["keys", "buckets", "starts", "symbols", "shares", "in_word", "unigram", "trust"]
 DAMAGES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
-    **{f"{name} is missing": (lambda tables, name=name: tables.pop(name)) for name in NAMES},
+    **{f"{name} is missing": (lambda tables, name=name: tables.pop(name)) for name in NAMES if name != "in_word"},
     **{f"{name} is a number": _set(name, lambda table: table.reshape(-1)[0]) for name in NAMES[:-1]},
     **{f"{name} is of floats": _set(name, lambda table: table.astype(np.float32)) for name in NAMES[:-2]},
     **{f"{name} is wider": _set(name, lambda table: table.astype(f"{table.dtype.kind}8")) for name in NAMES},
@@ -252,9 +252,17 @@ DAMAGES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
     "chances are more than 1": _set("unigram", lambda table: 2 * table),
     "trust is none": _trust(0.0),
     "trust is negative": _trust(-1.0),
-    "trust is without limit": _trust(100.0),
+    "trust is without limit": _trust(1000.0),
     "trust is not finite": _trust(math.nan),
 }
+
+
+def test_tables_of_before_words_were_counted_are_read(models, folder, tmp_path):
+    tensors, header = load_tensors(folder / "text" / "weights.safetensors")
+    del tensors["counts.in_word"]
+    save_tensors(tmp_path / "file", tensors, header)
+    model, other = charlstm.load(tmp_path / "file"), folder / "other.txt"
+    assert model.evaluate(other).loss < model.evaluate(other, network_alone=True).loss
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

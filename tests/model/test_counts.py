@@ -14,18 +14,22 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig
 from charlstm.evaluation.baseline import DISCOUNT, kneser_ney
 from charlstm.model import counts as counts_module
-from charlstm.model.counts import CONTEXT, MAX_ENTRIES, CountingRNN, Counts, Reading, mix, zero_reading
+from charlstm.model.counts import CONTEXT, MAX_ENTRIES, RECENT, CountingRNN, Counts, Reading, mix, zero_reading
 from charlstm.model.network import CharRNN
 from charlstm.training import ngrams
 from charlstm.training.ngrams import count
 
+NO_WORDS = np.zeros(99, bool)
 ROUNDED = 2**-16  # shares are rounded down to so much
 
 
 class Dictionaries:
-    """Interpolated Kneser-Ney of a text, whose contexts keep their largest shares only, rounded as the tables are."""
+    """Interpolated Kneser-Ney of a text, whose contexts keep their largest shares only, rounded as the tables are.
 
-    def __init__(self, text: list[int], rows: int, rounded: bool = True) -> None:
+    The same after words so far, of which the discount is 0.5.
+    """
+
+    def __init__(self, text: list[int], in_word: np.ndarray) -> None:
         after = defaultdict(Counter)  # [context][symbol]
         for place, symbol in enumerate(text):
             after[self._before(text, place, CONTEXT)][symbol] += 1
@@ -34,74 +38,103 @@ class Dictionaries:
             for m in range(CONTEXT):
                 lefts[self._before(text, place, m)][symbol].add(self._before(text, place, m + 1)[0])
         after |= {context: Counter({w: len(each) for w, each in found.items()}) for context, found in lefts.items()}
-        self.shares = {}
-        for context, found in after.items():
-            shares = {w: (c - DISCOUNT) / sum(found.values()) for w, c in found.items()}
-            if context:
-                kept = sorted(shares.items(), key=lambda each: (-each[1], each[0]))[:MAX_ENTRIES]
-                shares = {w: math.floor(share / ROUNDED) * ROUNDED if rounded else share for w, share in kept}
-            self.shares[context] = shares
-        self.rows = rows
+        self.shares = {h: self._shares(found, DISCOUNT, bool(h)) for h, found in after.items()}
+        self.in_word, words = in_word, defaultdict(Counter)
+        for place, symbol in enumerate(text[1:], 1):
+            words[self._word(text[:place])][symbol] += 1
+        self.after_words = {word: self._shares(found, 0.5) for word, found in words.items()}
+
+    @staticmethod
+    def _shares(found: Counter[int], discount: float, is_kept: bool = True) -> dict[int, float]:
+        shares = {w: (c - discount) / sum(found.values()) for w, c in found.items()}
+        if not is_kept:
+            return shares
+        kept = sorted(shares.items(), key=lambda each: (-each[1], each[0]))[:MAX_ENTRIES]
+        return {w: math.floor(share / ROUNDED) * ROUNDED for w, share in kept}
+
+    def _word(self, read: list[int]) -> tuple[int, ...]:
+        """The word so far, of its last 16 symbols; what is in no word is one for itself."""
+        word = read[-1:]
+        while len(word) < min(RECENT, len(read)) and self.in_word[[word[0], read[-1 - len(word)]]].all():
+            word.insert(0, read[-1 - len(word)])
+        return tuple(word)
 
     @staticmethod
     def _before(text: list[int], place: int, m: int) -> tuple[int | None, ...]:
         """The last m symbols before a place; None is the beginning of the text."""
         return tuple([None] * max(0, m - place) + text[max(0, place - m) : place])
 
+    def after(self, context: list[int]) -> list[dict[int, float]]:
+        """The shares after the last 0, 1, ... symbols of a context, and after the word so far."""
+        lengths = range(min(CONTEXT, len(context)) + 1)
+        found = [self.shares.get(tuple(context[len(context) - m :]), {}) for m in lengths]
+        return [*found, self.after_words.get(self._word(context), {})]
+
     def q(self, context: list[int]) -> np.ndarray:
-        """The distribution after a context, `[R]`."""
-        q = np.full(self.rows, 1 / self.rows)
-        for m in range(min(CONTEXT, len(context)) + 1):
-            shares = self.shares.get(tuple(context[len(context) - m :]), {})
+        """The distributions after a context by n-grams and by the word so far, `[2, R]`."""
+        q, of_n_grams = np.full(len(self.in_word), 1 / len(self.in_word)), np.zeros(0)
+        for shares in self.after(context):
+            of_n_grams = q.copy()
             q *= 1 - sum(shares.values())
             for w, share in shares.items():
                 q[w] += share
-        return q
+        return np.stack([of_n_grams, q])
+
+    def sizes(self, context: list[int]) -> list[int]:
+        """How many symbols were counted after the longest context, and after the word so far."""
+        found = self.after(context)
+        return [len(found[-2]) if len(found) == CONTEXT + 2 else 0, len(found[-1])]
 
 
-def distribution(counts: Counts, contexts: list[list[int]], jitted: bool = True) -> np.ndarray:
-    """q after contexts, `[N, R]`."""
-    found = jax.jit(counts_module.distribution) if jitted else counts_module.distribution
-    return np.asarray(found(jax.tree.map(jnp.asarray, counts), jnp.asarray(recent_of(contexts))), np.float64)
+def distributions(counts: Counts, contexts: list[list[int]], jitted: bool = True) -> np.ndarray:
+    """Those after contexts by n-grams and by the word so far, `[N, 2, R]`."""
+    look_up, distribution = counts_module.look_up, counts_module.distribution
+    if jitted:
+        look_up, distribution = jax.jit(look_up), jax.jit(distribution)
+    counts = jax.tree.map(jnp.asarray, counts)
+    found = look_up(counts, jnp.asarray(recent_of(contexts)))
+    weights = np.tile(np.eye(2, dtype=np.float32)[:, None], (len(contexts), 1))
+    return np.stack([distribution(counts, found, each) for each in weights], 1).astype(np.float64)
 
 
 def recent_of(contexts: list[list[int]]) -> np.ndarray:
     """Contexts as a reader has them: ids + 1, 0 where there is nothing."""
-    return np.array([[0] * (CONTEXT - len(h[-CONTEXT:])) + [w + 1 for w in h[-CONTEXT:]] for h in contexts], np.int32)
+    return np.array([[0] * (RECENT - len(h[-RECENT:])) + [w + 1 for w in h[-RECENT:]] for h in contexts], np.int32)
 
 
 @st.composite
-def texts(draw: st.DrawFn) -> tuple[list[int], int]:
-    """A text, of few symbols or of many, and the size of its vocabulary."""
+def texts(draw: st.DrawFn) -> tuple[list[int], np.ndarray]:
+    """A text, of few symbols or of many, and which symbols of its vocabulary are in words."""
     rows = draw(st.sampled_from([1, 2, 3, 30, 300, 5000]))
     few = draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=4, unique=True))
     symbol = draw(st.sampled_from([st.sampled_from(few), st.integers(0, rows - 1)]))
-    return draw(st.lists(symbol, min_size=1, max_size=80)), rows
+    in_word = np.arange(rows) % draw(st.integers(1, 3)) < 1
+    return draw(st.lists(symbol, min_size=1, max_size=80)), in_word
 
 
 @settings(max_examples=12)
 @given(data=st.data(), text=texts())
 def test_distributions_are_those_of_dictionaries(data, text):
-    text, rows = text
-    counts, expected = count(np.array(text), rows), Dictionaries(text, rows)
+    text, in_word = text
+    counts, expected = count(np.array(text), in_word), Dictionaries(text, in_word)
     places = data.draw(st.lists(st.integers(0, len(text)), min_size=1, max_size=3))
-    unknown = data.draw(st.lists(st.integers(0, rows - 1), max_size=CONTEXT))
+    unknown = data.draw(st.lists(st.integers(0, len(in_word) - 1), max_size=CONTEXT))
     contexts = [*(text[:place] for place in places), unknown]
-    for q, context in zip(distribution(counts, contexts, jitted=False), contexts, strict=True):
+    for q, context in zip(distributions(counts, contexts, jitted=False), contexts, strict=True):
         np.testing.assert_allclose(q, expected.q(context), rtol=1e-4, atol=1e-6)
-        assert q.sum() == pytest.approx(1, abs=1e-5) and q.min() > 0
+        assert q.sum(1) == pytest.approx(1, abs=1e-5) and q.min() > 0
 
 
 def test_of_many_symbols_after_a_context_the_most_frequent_are_kept(numbers):
     text = (numbers.zipf(1.3, 2000) % 60).tolist()
-    counts, expected = count(np.array(text), 60), Dictionaries(text, 60)
-    assert max(map(len, Dictionaries(text, 60).shares.values())) > MAX_ENTRIES
+    in_word = np.arange(60) < 20
+    counts, expected = count(np.array(text), in_word), Dictionaries(text, in_word)
     assert np.diff(counts.starts).max() == MAX_ENTRIES
     contexts = [text[:place] for place in range(0, 2000, 50)]
-    found = distribution(counts, contexts)
+    found = distributions(counts, contexts)
     np.testing.assert_allclose(found, [expected.q(context) for context in contexts], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-    one_by_one = [distribution(counts, [context])[0] for context in contexts[:5]]  # by another product
+    np.testing.assert_allclose(found.sum(2), 1, atol=1e-5)
+    one_by_one = [distributions(counts, [context])[0] for context in contexts[:5]]  # by another product
     np.testing.assert_allclose(found[:5], one_by_one, rtol=1e-5, atol=1e-7)
 
 
@@ -111,10 +144,26 @@ def test_a_text_costs_what_evaluation_says_without_a_network(numbers):
     training, text = (numbers.geometric(0.25, size).clip(max=12).astype(np.uint8) for size in (6000, 1000))
     nats = kneser_ney(training, text, 13, order=CONTEXT + 1)
     contexts = [text[:place].tolist() for place in range(1, len(text))]
-    q = distribution(count(training, 13), contexts)[np.arange(len(text) - 1), text[1:]]
+    q = distributions(count(training, NO_WORDS[:13]), contexts)[np.arange(len(text) - 1), 0, text[1:]]
     assert np.abs(q - np.exp(-nats)).max() < 17 * CONTEXT * ROUNDED
     assert np.abs(q - np.exp(-nats)).mean() < 2 * ROUNDED
     assert -np.log(q).mean() == pytest.approx(nats.mean(), abs=1e-3)
+
+
+def test_the_word_so_far_is_known_though_what_stands_before_it_is_not(numbers):
+    """ "abc" is followed by "d" whatever precedes; n-grams of 8 have never met that, the word has."""
+    noise = numbers.integers(5, 50, (300, 7))  # symbols of no words
+    text = np.concatenate([noise, np.tile([0, 1, 2, 3], (300, 1))], 1).ravel()
+    counts = count(text, np.arange(50) < 5)
+    context = [49, 48, 47, 46, 45, 44, 43, 0, 1, 2]
+    found = counts_module.look_up(jax.tree.map(jnp.asarray, counts), recent_of([context]))
+    assert found.sizes[0, -2:].tolist() == [0, 1]
+    assert distributions(counts, [context])[0, 1, 3] > 0.998
+    # Of words of more than 16 symbols the last 16 count.
+    long = jax.tree.map(jnp.asarray, count(np.array([*range(25)] * 2), np.ones(25, bool)))
+    for first, met in [(5, 0), (4, 1)]:
+        contexts = [[before, *range(first, 20)] for before in (first - 2, 24)]
+        assert counts_module.look_up(long, recent_of(contexts)).sizes[:, -1].tolist() == [met, met]
 
 
 @pytest.mark.parametrize("bits", [0, 2, 5], ids="{} bits".format)
@@ -128,59 +177,65 @@ def test_whatever_contexts_share_their_hash_every_distribution_sums_to_one(bits,
     for module in (counts_module, ngrams):
         monkeypatch.setattr(module, "lengthened", poor)
     text = numbers.integers(0, 7, 400)
-    counts = count(text, 7)
+    counts = count(text, np.arange(7) < 4)
     assert 1 <= len(counts.keys) <= 2**bits
     assert (np.diff(counts.starts) <= MAX_ENTRIES).all()
     # A row is that of one context: it has no symbol twice.
     for first, last in zip(counts.starts, counts.starts[1:], strict=False):
         assert len(set(counts.symbols[first:last].tolist())) == last - first
-    q = distribution(counts, [text[:place].tolist() for place in range(100)])
-    np.testing.assert_allclose(q.sum(1), 1, atol=1e-5)
+    q = distributions(counts, [text[:place].tolist() for place in range(100)])
+    np.testing.assert_allclose(q.sum(2), 1, atol=1e-5)
     assert q.min() > 0
 
 
 def test_rare_symbols_are_the_last_row(numbers):
-    text = numbers.integers(0, 12, 300)
-    counts = count(text, 9)
-    expected = Dictionaries(np.minimum(text, 8).tolist(), 9)
+    text, in_word = numbers.integers(0, 12, 300), np.arange(9) < 4
+    counts, expected = count(text, in_word), Dictionaries(np.minimum(text, 8).tolist(), in_word)
     contexts = [text[:place].tolist() for place in range(40, 60)]
     assert max(map(max, contexts)) > 8
     q = [expected.q(np.minimum(context, 8).tolist()) for context in contexts]
-    np.testing.assert_allclose(distribution(counts, contexts), q, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(distributions(counts, contexts), q, rtol=1e-4, atol=1e-6)
 
 
-def mixed(logits: np.ndarray, q: np.ndarray, trust: float, rare: int) -> np.ndarray:
+def mixed(logits: np.ndarray, q: np.ndarray, sizes: list[int], trust: float, rare: int) -> np.ndarray:
     """The formula of the module in float64."""
     logits = logits.astype(np.float64) - logits.max()
     p = np.exp(logits) / np.exp(logits).sum()
     of_rows = np.append(p[: len(p) - rare], p[len(p) - rare :].sum()) if rare else p
-    entropy = -(of_rows[of_rows > 0] * np.log(of_rows[of_rows > 0])).sum()
-    a = trust * min(0.35, 0.03 + 0.16 * entropy)
-    return (1 - a) * p + a * q
+    root = np.sqrt(-(of_rows[of_rows > 0] * np.log(of_rows[of_rows > 0])).sum())
+    n_grams, word = sizes
+    odds = [
+        np.exp(-2.31 - (0.61 * np.log2(1 + n_grams) if n_grams else 1.02) + 1.45 * root) * trust,
+        np.exp(1.61 - (2.43 * np.log2(1 + word) if word else 3.65) + 1.76 * root) * trust,
+    ]
+    return (p + odds[0] * q[0] + odds[1] * q[1]) / (1 + sum(odds))
 
 
 @pytest.mark.parametrize("rare", [0, 5], ids=["all rows", "rare symbols"])
-@pytest.mark.parametrize("trust", [1.0, 2.8])
+@pytest.mark.parametrize("trust", [1.0, 128.0])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 1e4, 1e30])
 def test_a_mixture_is_the_formula_and_sums_to_one(rare, trust, scale, numbers):
     text, V = numbers.integers(0, 13 + rare, 500), 13 + rare
-    counts = count(text, V - max(0, rare - 1))._replace(trust=np.float32(trust))
+    rows = V - max(0, rare - 1)
+    in_word = np.arange(rows) < 5
+    counts = count(text, in_word)._replace(trust=np.float32(trust))
     logits = (scale * numbers.normal(size=(20, V))).astype(np.float32)
     contexts = [text[:place].tolist() for place in range(20)]
     log_p = np.asarray(mix(counts, logits, recent_of(contexts)), np.float64)
-    q = distribution(counts, contexts)
+    q, known = distributions(counts, contexts), Dictionaries(np.minimum(text, rows - 1).tolist(), in_word)
     if rare:  # the last row is theirs together
-        q = np.concatenate([q[:, :-1], np.repeat(q[:, -1:] / rare, rare, axis=1)], axis=1)
-    expected = [mixed(*each, trust, rare) for each in zip(logits, q, strict=True)]
-    np.testing.assert_allclose(np.exp(log_p), expected, rtol=1e-4, atol=1e-7)
+        q = np.concatenate([q[..., :-1], np.repeat(q[..., -1:] / rare, rare, axis=-1)], axis=-1)
+    sizes = [known.sizes(np.minimum(context, rows - 1).tolist()) for context in contexts]
+    expected = [mixed(*each, trust, rare) for each in zip(logits, q, sizes, strict=True)]
+    np.testing.assert_allclose(np.exp(log_p), expected, rtol=2e-4, atol=1e-7)
     np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=1e-5)
     assert np.isfinite(log_p).all()
 
 
 def test_a_mixture_has_the_shape_of_its_logits(numbers):
-    counts = count(numbers.integers(0, 5, 100), 5)
+    counts = count(numbers.integers(0, 5, 100), np.arange(5) < 3)
     logits = numbers.normal(size=(3, 2, 5)).astype(np.float32)
-    recent = numbers.integers(0, 6, (3, 2, CONTEXT)).astype(np.int32)
+    recent = numbers.integers(0, 6, (3, 2, RECENT)).astype(np.int32)
     for each in np.ndindex(3, 2):
         np.testing.assert_allclose(mix(counts, logits, recent)[each], mix(counts, logits[each], recent[each]), 1e-5)
 
@@ -196,7 +251,7 @@ def reader(request) -> tuple[ModelConfig, CountingRNN, Counts, jax.Array]:
     network = CharRNN(shape, nnx.Rngs(0))
     network.head_kernel[...] = jax.random.normal(jax.random.key(1), network.head_kernel.shape)
     ids = np.random.default_rng(7).integers(0, 9 + rare, (128, 3))
-    counts = count(ids[:, 0], shape.rows)
+    counts = count(ids[:, 0], np.arange(shape.rows) % 3 > 0)
     reader = CountingRNN(network, counts)
     reader.step = jax.jit(reader.step)
     return shape, reader, counts, jnp.array(ids, jnp.int32)
@@ -217,7 +272,7 @@ def test_two_windows_with_the_reading_carried_are_one_of_128(reader, cut):
     assert_same(jnp.concatenate([first, second]), whole)
     assert_same(reading, end)
     assert isinstance(reading, Reading)
-    np.testing.assert_array_equal(reading.recent, ids[-CONTEXT:].T + 1)
+    np.testing.assert_array_equal(reading.recent, ids[-RECENT:].T + 1)
 
 
 def test_what_it_tells_is_the_network_mixed_with_what_it_has_read(reader):

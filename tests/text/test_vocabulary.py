@@ -137,3 +137,11 @@ def test_damaged_json_is_an_error_that_names_the_file(damaged):
 def test_the_type_of_ids_is_the_smallest_that_fits(size):
     kind = Vocabulary("".join(map(chr, range(0x10000, 0x10000 + size)))).id_type
     assert kind is (np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)
+
+
+def test_words_are_made_of_letters_digits_and_what_is_not_ascii_in_bytes():
+    vocabulary = Vocabulary("\n '-9A_bé中\u0301", rare=0).with_boundary("\n\n")
+    found = {symbol: bool(is_in) for symbol, is_in in zip(vocabulary.symbols, vocabulary.in_word, strict=False)}
+    assert {symbol for symbol, is_in in found.items() if is_in} == set("9A_bé中")
+    assert len(vocabulary.in_word) == len(vocabulary) and not vocabulary.in_word[-1]  # the boundary
+    assert Vocabulary.of_bytes().in_word.sum() == 10 + 26 + 26 + 1 + 128
