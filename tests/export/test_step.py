@@ -18,7 +18,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 LENGTH = 1000
-SHAPES = itertools.product(["lstm", "gru", "rnn"], [1, 2])
+SHAPES = [*itertools.product(["lstm", "gru", "rnn"], [1, 2])]
 
 
 @pytest.fixture
