@@ -21,6 +21,7 @@ from charlstm.options import (
     CompleteOptions,
     CompressOptions,
     EvaluateOptions,
+    ExportOptions,
     InspectOptions,
     OnProgress,
     ReadOptions,
@@ -447,6 +448,22 @@ class LanguageModel:
         from charlstm.runs.weights import save_weights
 
         save_weights(user_path(path), self.weights)
+
+    @method_takes(ExportOptions)
+    @with_jax
+    def export_onnx(self, options: ExportOptions) -> None:
+        """Write the network, without counts, as an ONNX model for other programs; what they must know stands beside it.
+
+        Its inputs are ids and states, its outputs the probabilities of the next characters and the new states. The
+        metadata `config`, `vocabulary`, `symbols` and `start` are JSON, and as JSON they are in the file beside it.
+
+        Raises:
+            ConfigError: the extra `onnx` is not installed, the name is wrong, or the network is larger than 2 GiB.
+            StorageError: there is a file already, or it cannot be written.
+        """
+        from charlstm.export.saving import export_onnx
+
+        export_onnx(self.weights, options)
 
 
 @with_jax

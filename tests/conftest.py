@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import shutil
+import subprocess
 import tempfile
 
 # What the caller's terminal and JAX have been told is not for the programs under test.
@@ -148,6 +150,15 @@ def save_random_model(tmp_path: Path, weights_of):
         return str(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A Chromium that runs; some systems have one that only says where to get it."""
+    for name in filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        if subprocess.run([name, "--version"], capture_output=True, check=False).returncode == 0:
+            return name
+    pytest.skip("there is no chromium, chromium-browser or google-chrome to look at a page with")
 
 
 @pytest.fixture

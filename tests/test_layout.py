@@ -22,7 +22,7 @@ FLOORS = [
     {"runs"},
     {"evaluation"},
     {"sampling"},
-    {"compression", "training"},
+    {"compression", "export", "training"},
     {"inspection"},
     {"benchmark", "overview"},
     {"display"},

@@ -12,6 +12,7 @@ from charlstm.cli.complete import complete
 from charlstm.cli.compress import compress, decompress
 from charlstm.cli.corpora import corpora
 from charlstm.cli.evaluate import evaluate
+from charlstm.cli.export import export
 from charlstm.cli.inspect import inspect
 from charlstm.cli.plot import plot
 from charlstm.cli.report import report
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Main commands": (train, sample, complete, evaluate, inspect),
-    "More": (compare, report, plot, compress, decompress, benchmark, corpora),
+    "More": (compare, report, plot, compress, decompress, export, benchmark, corpora),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -9,6 +9,7 @@ sample     `SampleOptions`, and `SamplesOptions` of several texts
 complete   `CompleteOptions`
 evaluate   `ReadOptions`, and `EvaluateOptions` of what is scored
 compress   `CompressOptions`
+export     `ExportOptions`
 inspect    `InspectOptions`, and `MemoryOptions` of what needs no run
 compare    `CompareOptions`
 report     `ReportOptions`
@@ -18,6 +19,7 @@ from charlstm.options.compare import CompareOptions
 from charlstm.options.complete import CompleteOptions, To
 from charlstm.options.compress import CompressOptions
 from charlstm.options.evaluate import EvaluateOptions, ReadOptions
+from charlstm.options.export import ExportOptions
 from charlstm.options.inspect import InspectOptions, MemoryOptions
 from charlstm.options.report import ReportOptions
 from charlstm.options.sample import SampleOptions, SamplesOptions
@@ -47,6 +49,7 @@ __all__ = [
     "CompleteOptions",
     "CompressOptions",
     "EvaluateOptions",
+    "ExportOptions",
     "InspectOptions",
     "MemoryOptions",
     "OnProgress",

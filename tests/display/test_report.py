@@ -40,14 +40,6 @@ EVIL = (
 )
 
 
-def find_browser() -> str | None:
-    """A Chromium that runs; some systems have one that only says where to get it."""
-    for name in filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
-        if subprocess.run([name, "--version"], capture_output=True, check=False).returncode == 0:
-            return name
-    return None
-
-
 # What a reader does, and what there is then: the test's own script, at the end of a copy of the page.
 _LOOK = """
 const letters = [...document.querySelectorAll("#passage-text span")];
@@ -74,11 +66,8 @@ document.body.append(out);
 
 
 @pytest.fixture
-def look(tmp_path):
+def look(tmp_path, browser):
     """A function that opens a page in a browser: what there is, and what the browser complained of."""
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("there is no chromium, chromium-browser or google-chrome to look at the page with")
 
     def look(page: str) -> tuple[dict, list[str]]:
         (path := tmp_path / "page.html").write_text(
