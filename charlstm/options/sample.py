@@ -38,7 +38,7 @@ class SampleOptions:
         None, "End with the first occurrence of this text; may be given several times.", _ENDS, unset="not done"
     )
     lines: int = option(0, "End with this many line ends; 0: not done.", _ENDS, UP_TO_ALL)
-    # Temperature 1 and min-p 0.03 come nearest to real text, with counts: tests/benchmarks/RESULTS.md.
+    # Temperature 1 and min-p 0.01 come nearest to real text, with counts: tests/benchmarks/RESULTS.md.
     temperature: float = option(
         1.0, "Below 1 safer, above 1 wilder; 0 always takes the most likely character.", _SAMPLING,
         Bounds(0, 1e6, "from 0 to 1000000"),
@@ -49,7 +49,7 @@ class SampleOptions:
         Bounds(ABOVE_ZERO, 1, "above 0, up to 1"),
     )  # fmt: skip
     min_p: float = option(
-        0.03, "Sample only what is at least this fraction as likely as the most likely character; 0: all.", _SAMPLING,
+        0.01, "Sample only what is at least this fraction as likely as the most likely character; 0: all.", _SAMPLING,
         Bounds(0, 1, "from 0 to 1"),
     )  # fmt: skip
     typical: float = option(

@@ -35,7 +35,7 @@ GRID: list[dict[str, float]] = [
     *({"temperature": each} for each in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)),
     *({"top_p": each} for each in (0.9, 0.95, 0.98)),
     *({"typical": each} for each in (0.9, 0.95)),
-    *({"min_p": each} for each in (0.02, 0.03, 0.04, 0.05, 0.1, 0.15)),
+    *({"min_p": each} for each in (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.15)),
     *({"temperature": each, "top_p": most} for each, most in ((0.8, 0.95), (0.9, 0.95), (0.9, 0.98))),
     *({"temperature": 0.9, "min_p": each} for each in (0.01, 0.02, 0.05)),
     *({"temperature": 0.95, "min_p": each} for each in (0.02, 0.03, 0.05)),

@@ -96,7 +96,7 @@ def written(model: LanguageModel) -> str:
     for number in range(1, LENGTH + 1):
         logits, states = step(np.array([id], np.int32), states)
         probabilities = np.asarray(jax.nn.softmax(logits[0]), np.float64)
-        shares = np.where(probabilities < 0.03 * probabilities.max(), 0, probabilities).cumsum()
+        shares = np.where(probabilities < 0.01 * probabilities.max(), 0, probabilities).cumsum()
         uniform = (0.5 + number * 0.6180339887498949) % 1
         id = int(np.searchsorted(shares, uniform * shares[-1], side="right"))
         text += vocabulary.decode(np.array([id]))
