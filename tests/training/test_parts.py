@@ -98,7 +98,7 @@ from charlstm.text.batches import Windows
 from charlstm.training.optimizer import Schedule
 from charlstm.training.steps import Stepper, initial_state
 model, training = (kind(**data) for kind, data in zip((ModelConfig, TrainingConfig), json.loads(sys.argv[1])))
-ids = np.random.default_rng(0).integers(0, 29, 2000).astype(np.uint8)
+ids = (np.arange(2000) * 7 % 29).astype(np.uint8)
 there, found = jax.local_devices(), []
 for devices, accumulate in ((1, 1), (2, 1), (4, 1), (8, 1), (4, 2)):
     jax.local_devices = lambda: there[:devices]
@@ -112,6 +112,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_batch_gives_the_same_losses_on_one_two_four_and_eight_devices():
     model = ModelConfig(
         vocabulary_size=29, layers=1, hidden_size=8, embedding_size=8, dropout=0.3, weight_drop=0.2, cell="rnn"
@@ -123,5 +124,5 @@ def test_a_batch_gives_the_same_losses_on_one_two_four_and_eight_devices():
         env=os.environ | {"CHARLSTM_CPU_DEVICES": "8"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     losses = json.loads(process.stdout)
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
     assert len(losses) == 5 and losses[0] < np.log(29)
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
