@@ -140,7 +140,9 @@ def test_neither_does_one_of_the_other_cells(cell, gates, precision, streams):
         assert sum(size for size, _ in operations) <= 5 * (gates + 1) * gate
 
 
-@pytest.mark.parametrize(("streams", "precision"), [(8, "bfloat16"), (10, "float32")])
+@pytest.mark.parametrize(
+    ("streams", "precision"), [(8, "bfloat16"), pytest.param(10, "float32", marks=pytest.mark.slow)]
+)
 def test_nor_does_one_of_a_window_in_chunks(streams, precision):
     H, chunk = 96, 23
     step = 4 * H * (streams // 2) * 4

@@ -72,6 +72,7 @@ def test_steps_in_parts_learn_what_whole_ones_do(make_run, corpus):
             np.testing.assert_allclose(parts, whole, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_root_of_a_window():
     model = ModelConfig(vocabulary_size=29, layers=1, hidden_size=64, embedding_size=16, dropout=0.0)
 
