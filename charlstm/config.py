@@ -78,6 +78,8 @@ class TrainingConfig:
 
     Unless it is to be the `network_alone`, n-grams of the text are counted at the end, to stand beside it.
     `schedule` repeats a run whose length was estimated while it went: at each step, the number of steps in all.
+    A step is made in `accumulate` parts of the streams, one after the other, and `chunk_length` characters of its
+    window at a time, all at once if that is None: so it needs less memory.
     """
 
     batch_size: int
@@ -96,11 +98,29 @@ class TrainingConfig:
     sample_every: int
     network_alone: bool = True
     schedule: list[list[int]] = field(default_factory=list[list[int]])
+    accumulate: int = 1
+    chunk_length: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"{setting('accumulate')} is {self.accumulate}, which does not divide {setting('batch_size')}, "
+                f"{self.batch_size}",
+                "all parts of a step are of the same size",
+            )
         if not is_schedule(self.schedule):
             raise ConfigError(f"{setting('schedule')} does not rise from step 0, or has an end that is past")
+
+    @property
+    def streams_at_once(self) -> int:
+        """Streams of a part of a step; the devices share them."""
+        return self.batch_size // self.accumulate
+
+    @property
+    def characters_at_once(self) -> int:
+        """Characters of a chunk of a window."""
+        return min(self.chunk_length or self.sequence_length, self.sequence_length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +159,10 @@ class RunConfig:
         return dataclasses.replace(self, corpus=corpus, init_from=self.init_from and last_part(self.init_from))
 
     def without_budget(self) -> "RunConfig":
-        """The same without what may change when a run goes on: its length, its places, the versions."""
-        training = dataclasses.replace(self.training, steps=1, minutes=None, patience=None, sample_every=0)
+        """The same without what may change when a run goes on: its length, its parts, its places, the versions."""
+        training = dataclasses.replace(
+            self.training, steps=1, minutes=None, patience=None, sample_every=0, accumulate=1, chunk_length=None
+        )
         corpus = dataclasses.replace(self.corpus, sources=[])
         return dataclasses.replace(self, training=training, corpus=corpus, versions={}, init_from=None)
 

@@ -23,6 +23,8 @@ def repeat_command(config: RunConfig, schedule: list[list[int]]) -> str:
         **vars(config.training),
         **vars(config.model),
     }
+    if config.training.accumulate == 1:
+        settings["accumulate"] = None
     if _is_single(config.corpus.sources):
         settings["documents"] = None if config.corpus.documents == "whole" else config.corpus.documents
     shape = ("layers", "hidden_size", "embedding_size") if config.init_from else ()  # it comes with the weights

@@ -37,6 +37,7 @@ from charlstm.schema import (
 )
 
 _SIZED = "fitted to text, time and machine"
+_STREAMS = from_one(1_048_576)
 _RUN, _MODEL, _BUDGET = "Run", "Model", "Budget (one of them)"
 _OPTIMIZATION, _WATCHING = "Optimization", "Watching"
 
@@ -106,11 +107,22 @@ class TrainOptions:
         None, "Stop early after this many validations in a row without improvement.", _BUDGET, COUNT
     )
     batch_size: int | None = option(
-        None, "Batch size: streams that are read in parallel.", _OPTIMIZATION, from_one(1_048_576), _SIZED
+        None, "Batch size: streams that are read in parallel.", _OPTIMIZATION, _STREAMS, _SIZED
+    )
+    batch_per_device: int | None = option(
+        None, "The same for each device, a core of a CPU or an accelerator.", _OPTIMIZATION, _STREAMS
     )
     sequence_length: int | None = option(
         None, "Length of a window in characters: truncated backpropagation through time.", _OPTIMIZATION,
         from_one(1_048_576), _SIZED,
+    )  # fmt: skip
+    accumulate: int | None = option(
+        None, "Make each step in so many parts of the batch, whose gradients are averaged: it needs less memory.",
+        _OPTIMIZATION, _STREAMS, "1, more where memory is short",
+    )  # fmt: skip
+    chunk_length: int | None = option(
+        None, "Read a window in chunks of so many characters, and once more for the gradient: a long one needs less "
+        "memory.", _OPTIMIZATION, from_one(1_048_576), "the window, less where memory is short",
     )  # fmt: skip
     optimizer: Optimizer = option(
         "muon", "Muon learns more from each step; a step of AdamW takes less time.", _OPTIMIZATION
@@ -135,6 +147,10 @@ class TrainOptions:
         budgets = [setting(name) for name in names if getattr(self, name) is not None]
         if len(budgets) > 1:
             raise ConfigError(f"{' and '.join(budgets)} contradict each other", "give one of them")
+        if None not in (self.batch_size, self.batch_per_device):
+            raise ConfigError(
+                f"{setting('batch_size')} and {setting('batch_per_device')} contradict each other", "give one of them"
+            )
         if not self.texts:
             raise ConfigError("no text is named", "name a file, a folder or a named corpus")
         if self.documents is not None and self.documents not in DOCUMENTS:
@@ -154,7 +170,7 @@ class TrainOptions:
 
 # What a resumed run may be given; its settings it has.
 RESUMED_WITH = (
-    *("texts", "run", "resume", "minutes", "epochs", "steps", "patience"),
+    *("texts", "run", "resume", "minutes", "epochs", "steps", "patience", "accumulate", "chunk_length"),
     *("on_event", "should_stop", "should_save"),
 )
 

@@ -15,11 +15,16 @@ MIN_STREAMS = 4  # of a device: for fewer a second device does not pay
 _SMALL = 2**18  # numbers; to copy larger arrays into one costs more than an all-reduce of their own
 
 
-def make_mesh(batch_size: int) -> Mesh:
-    """As many devices as share `batch_size` streams evenly, at least four streams each."""
+def sharing(streams: int, devices: int) -> int:
+    """How many of the `devices` share so many streams evenly, at least four streams each."""
+    maximum = min(devices, max(1, streams // MIN_STREAMS))
+    return next(n for n in range(maximum, 0, -1) if streams % n == 0)
+
+
+def make_mesh(streams: int) -> Mesh:
+    """As many devices as share so many streams, which are read at once."""
     devices = jax.local_devices()
-    maximum = min(len(devices), max(1, batch_size // MIN_STREAMS))
-    count = next(n for n in range(maximum, 0, -1) if batch_size % n == 0)
+    count = sharing(streams, len(devices))
     return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 

@@ -5,6 +5,8 @@ plan         closes what was left open: sizes, rates, dropout
 shapes       streams and windows of a step
 machine      how fast this machine is, by the step itself
 footprint    how much memory a step takes, before it is tried
+division     over which devices and into which parts the work of a step is divided
+parts        a step in parts: some streams, or some characters of a window, at a time
 steps        the jitted steps, and what makes them one after the other
 optimizer    the learning rate, and the Optax chain
 muon         orthogonal updates for the kernels of the gates

@@ -8,6 +8,7 @@ precisions and both optimizers, on jax 0.10 and 0.12: the estimate was 0.74 to 1
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import setting
 from charlstm.runtime.memory import require_memory, sharing_devices
+from charlstm.runtime.mesh import make_mesh
 from charlstm.training.steps import MAX_STEPS
 
 _NUMBER = 4  # bytes of a float32
@@ -49,13 +50,15 @@ def step_memory(model: ModelConfig, training: TrainingConfig) -> int:
     updating = _OF_UPDATE * parameters
     updating += _OF_MUON * kernels if training.optimizer == "muon" else 0
     updating += _OF_DROPPED * kernels if model.weight_drop else 0
-    devices = sharing_devices(training.batch_size)
-    windows = _window_memory(model, training)  # they are shared out, and all else is on every device
+    devices = sharing_devices(training.streams_at_once)
+    share = devices / make_mesh(training.streams_at_once).size  # of what they divide; all else is on every device
+    windows = share * _window_memory(model, training)
+    sums = (training.accumulate > 1) + (training.characters_at_once < training.sequence_length)  # of gradients
     ids = 2 * MAX_STEPS * training.batch_size * training.sequence_length * (4 if model.vocabulary_size > 2**16 else 2)
     return int(
         devices * _NUMBER * (parameters + moments)
-        + ids
-        + max(windows + devices * _NUMBER * parameters, devices * _NUMBER * updating)
+        + share * ids
+        + max(windows + devices * _NUMBER * (1 + sums) * parameters, devices * _NUMBER * updating)
     )
 
 
@@ -69,4 +72,6 @@ def _window_memory(model: ModelConfig, training: TrainingConfig) -> float:
     """Bytes of what the forward pass keeps for the backward pass, and of what that makes of it."""
     of_unit = _OF_UNIT[training.precision] * _OF_CELL[model.cell] + (model.dropout > 0)
     each = model.layers * model.hidden_size * of_unit + model.rows * _OF_LOGIT[training.precision]
-    return _NUMBER * training.batch_size * training.sequence_length * each
+    chunk = training.characters_at_once
+    between = training.sequence_length // chunk * model.layers * model.hidden_size * (2 if model.cell == "lstm" else 1)
+    return _NUMBER * training.streams_at_once * (chunk * each + between)

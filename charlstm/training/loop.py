@@ -123,7 +123,7 @@ def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
         )
     run.metrics.cut(journal.step)
     damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
-    changed = differences(before, conditions(config.batch_size))
+    changed = differences(before, conditions(config))
     return checkpoint.state, journal, tuple(filter(None, (damage, changed)))
 
 

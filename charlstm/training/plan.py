@@ -14,6 +14,7 @@ from charlstm.errors import ConfigError, setting
 from charlstm.options import DEFAULT_MINUTES, Cell, Precision, TrainOptions, parse_schedule
 from charlstm.runtime.memory import available_memory
 from charlstm.schema import COUNT
+from charlstm.training.division import idle_devices, in_parts, to_fit
 from charlstm.training.footprint import require_step_memory, step_memory
 from charlstm.training.machine import Machine, measure_machine, training_speed
 from charlstm.training.shapes import MAX_EPOCHS, BatchShape, choose_shape, choose_windows
@@ -67,7 +68,14 @@ def resolve(
         MemoryLimitError: what was asked for needs more memory than there is.
     """
     began = time.perf_counter()
-    choose_up_to = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare)
+    options = _in_all(options, devices)
+
+    def choose_up_to(machine: Machine, most: int) -> Plan:
+        plan = _choose(options, characters, vocabulary_size, devices, based_on, rare, machine, most)
+        if machine.memory is None:
+            return plan
+        training = in_parts(plan.model, plan.training, machine.memory, options.accumulate, options.chunk_length)
+        return replace(plan, training=training, notes=[*to_fit(plan.training, training), *plan.notes])
 
     def choose(machine: Machine) -> Plan:
         largest = plan = choose_up_to(machine, _SIZES[-1])
@@ -95,7 +103,22 @@ def resolve(
             break
     if machine.memory is not None:
         require_step_memory(plan.model, plan.training)
-    return replace(plan, seconds=time.perf_counter() - began)
+    return replace(
+        plan, notes=[*idle_devices(plan.training, devices), *plan.notes], seconds=time.perf_counter() - began
+    )
+
+
+def _in_all(options: TrainOptions, devices: int) -> TrainOptions:
+    """The batch of a device as a batch of all of them."""
+    if options.batch_per_device is None:
+        return options
+    try:
+        return replace(options, batch_size=options.batch_per_device * devices, batch_per_device=None)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{setting('batch_per_device')} is {options.batch_per_device}, and there are {devices} devices: "
+            f"{error.raw_message}"
+        ) from None
 
 
 def _depends_on_speed(options: TrainOptions) -> bool:
@@ -152,6 +175,8 @@ def _choose(
     shape = choose_shape(readable, characters)
     epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
     batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes)
+    if options.accumulate and batch_size != options.batch_size:
+        batch_size = options.accumulate * max(1, batch_size // options.accumulate)
     lengths = parse_schedule(options.schedule)
     steps = lengths[-1][1] if lengths else options.steps
     if steps is None:
@@ -269,4 +294,6 @@ def _choose_training(
         sample_every=options.sample_every,
         network_alone=options.network_alone,
         schedule=lengths,
+        accumulate=options.accumulate or 1,
+        chunk_length=options.chunk_length,
     )

@@ -26,7 +26,7 @@ class Saver:
         self.run = run
         self._reports: list[dict[str, Any]] = []
         self._weights: nnx.State | None = None
-        self._conditions = conditions(run.config.training.batch_size)
+        self._conditions = conditions(run.config.training)
 
     def report(self, report: Report) -> None:
         """Add a report to the metrics.

@@ -31,11 +31,13 @@ from charlstm.runs.folder import (
 from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
+from charlstm.runtime.memory import available_memory
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.sources import lasting_names
 from charlstm.text.spool import STDIN, is_read_once
+from charlstm.training.division import in_parts, to_fit
 from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts
 from charlstm.training.plan import resolve
@@ -101,30 +103,35 @@ def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):
         run = open_run(path)
-        _require_memory(run)
+        training = _in_parts(run.config, options, notes)
         on_event(Preparing(what="reading the text"))
         named = options.texts if options.texts != TrainOptions.texts else None
         corpus, sources = reopen(run.config.corpus, run.vocabulary, path, named, _as_events(on_event))
         if sources != run.config.corpus.sources:
             notes.append(f"the text is now {', '.join(sources)}")
         config = replace(run.config, corpus=replace(run.config.corpus, sources=sources))
-        training = _prolonged(run, options, len(corpus.split(config.training.validation)[0]))
+        training = _prolonged(run, training, options, len(corpus.split(training.validation)[0]))
         yield Start(run.with_config(replace(config, training=training)), corpus, notes=tuple(notes))
 
 
-def _require_memory(run: Run) -> None:
-    """A run may go on on a smaller machine, but not with smaller settings."""
+def _in_parts(config: RunConfig, options: TrainOptions, notes: list[str]) -> TrainingConfig:
+    """A run may go on on a smaller machine in smaller parts, which may be given, but not with smaller settings."""
+    given = {name: value for name in ("accumulate", "chunk_length") if (value := getattr(options, name))}
+    training = asked = replace(config.training, **given)
+    if (memory := available_memory()) is not None:
+        training = in_parts(config.model, asked, memory, **given)
+        notes += to_fit(asked, training)
     try:
-        require_step_memory(run.config.model, run.config.training)
+        require_step_memory(config.model, training)
     except MemoryLimitError as error:
         raise MemoryLimitError(
             error.raw_message, "go on on a machine with more memory, or on which less is running"
         ) from None
+    return training
 
 
-def _prolonged(run: Run, options: TrainOptions, characters: int) -> TrainingConfig:
+def _prolonged(run: Run, training: TrainingConfig, options: TrainOptions, characters: int) -> TrainingConfig:
     """The settings of a run that goes on: with a budget, for so much more than it has done."""
-    training = run.config.training
     patience = options.patience or training.patience
     if options.minutes is options.epochs is options.steps is None:
         return replace(training, patience=patience)

@@ -27,6 +27,7 @@ from charlstm.model.parameters import abstract_model, initial_parameters
 from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, pmean_tree, replicate, shard_streams
 from charlstm.text.batches import Windows
 from charlstm.training.optimizer import Schedule, make_optimizer
+from charlstm.training.parts import accumulate, scan_in_chunks
 
 MAX_STEPS = 32  # K
 _DISPATCH_SECONDS = 0.25  # work handed to the device at once: little enough for the display and for Ctrl-C
@@ -83,17 +84,25 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     precision = jnp.dtype(config.precision)
     key = jax.random.key(config.seed)
 
-    def loss_of(params, states, inputs, targets, step):
+    def loss_of(params, states, inputs, targets, streams, step):
         step_key = jax.random.fold_in(key, step)
-        masks = dropout_masks(step_key, own_streams(inputs.shape[1]), model)
+        masks = dropout_masks(step_key, streams, model)
         params = drop_weights(jax.random.fold_in(step_key, model.layers), params, model)
-        logits, states = nnx.merge(definition, params)(inputs, states, masks, precision)
-        return cross_entropy(logits, targets, model.rare).mean(), states
+        network = nnx.merge(definition, params)
+
+        def nats_of(states, window):
+            inputs, targets = window
+            logits, states = network(inputs, states, masks, precision)
+            return states, cross_entropy(logits, targets, model.rare)
+
+        states, nats = scan_in_chunks(nats_of, states, (inputs, targets), config.chunk_length)
+        return nats.mean(), states
+
+    gradient_of = accumulate(jax.value_and_grad(loss_of, has_aux=True), config.accumulate)
 
     def one_step(k, state: TrainState, results: Results, inputs, targets, rate) -> tuple[TrainState, Results]:
-        (loss, states), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.states, inputs, targets, state.step
-        )
+        streams = own_streams(inputs.shape[1])
+        (loss, states), gradient = gradient_of(state.params, state.states, inputs, targets, streams, state.step)
         gradient, loss = pmean_tree((gradient, loss))
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = jax.tree.map(lambda p, u: p + rate * u, state.params, updates)
@@ -150,7 +159,7 @@ class Stepper:
 
     def __init__(self, model: ModelConfig, config: TrainingConfig, windows: Windows, state: TrainState) -> None:
         self.windows = windows
-        self.mesh = make_mesh(config.batch_size)
+        self.mesh = make_mesh(config.streams_at_once)
         self._steps = make_steps(model, config, self.mesh)
         self.go_on_from(state)
 

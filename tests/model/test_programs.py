@@ -77,12 +77,14 @@ def written(program: str, rounds: int) -> list[list[tuple[int, str]]]:
     return [[found for line in parts[body] if (found := written_by(line))] for body in loops(program, rounds)]
 
 
-def training_program(layers: int, H: int, T: int, B: int, precision: str, cell: str = "lstm") -> str:
+def training_program(
+    layers: int, H: int, T: int, B: int, precision: str, cell: str = "lstm", chunk_length: int | None = None
+) -> str:
     """The optimised program of the training steps, for one device of a mesh."""
     model = ModelConfig(
         cell=cell, vocabulary_size=29, layers=layers, hidden_size=H, embedding_size=16, dropout=0.1, weight_drop=0.1
     )
-    training = training_config(batch_size=B, sequence_length=T, precision=precision)
+    training = training_config(batch_size=B, sequence_length=T, precision=precision, chunk_length=chunk_length)
     mesh = make_mesh(B)
     state = shard_state(mesh, initial_state(model, training))
     ids = shard_streams(mesh, np.zeros((MAX_STEPS, T, B), np.uint8), 2)
@@ -136,6 +138,20 @@ def test_neither_does_one_of_the_other_cells(cell, gates, precision, streams):
             assert size <= 4 * gate, line
         # Of a GRU the derivatives are of four gates, as those by candidate and past differ.
         assert sum(size for size, _ in operations) <= 5 * (gates + 1) * gate
+
+
+@pytest.mark.parametrize(
+    ("streams", "precision"), [(8, "bfloat16"), pytest.param(10, "float32", marks=pytest.mark.slow)]
+)
+def test_nor_does_one_of_a_window_in_chunks(streams, precision):
+    H, chunk = 96, 23
+    step = 4 * H * (streams // 2) * 4
+    found = written(training_program(1, H, 3 * chunk, streams, precision, chunk_length=chunk), chunk)
+    assert len(found) == 3  # forward, forward once more, and backward
+    for operations in found:
+        for size, line in operations:
+            assert size <= step, line
+        assert sum(size for size, _ in operations) <= 5 * step
 
 
 @pytest.mark.parametrize("streams", [1, 8])

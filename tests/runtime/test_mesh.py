@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
-from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, pmean_tree, replicate, shard_streams
+from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, pmean_tree, replicate, shard_streams, sharing
 
 
 @given(st.integers(1, 500))
@@ -17,6 +17,12 @@ def test_devices_share_the_streams_evenly_and_none_works_for_fewer_than_four(str
     assert streams % devices == 0 and devices in (1, 2)
     assert devices == 1 or streams // devices >= 4
     assert devices == 2 or streams % 2 or streams < 8
+
+
+@given(st.integers(1, 500), st.integers(1, 64))
+def test_as_many_as_can_share_the_streams_do(streams, devices):
+    shared = [n for n in range(1, devices + 1) if streams % n == 0 and (n == 1 or streams // n >= 4)]
+    assert sharing(streams, devices) == max(shared)
 
 
 @pytest.mark.parametrize("streams", [1, 7, 8, 64])

@@ -41,6 +41,7 @@ def model_of(
         (model_of(1024), {"batch_size": 8, "sequence_length": 32, "optimizer": "adamw"}),
         (model_of(128, 31_000), {"batch_size": 16, "sequence_length": 64}),
         (model_of(64, 1_100_000), {"batch_size": 8, "sequence_length": 8, "optimizer": "adamw"}),
+        (model_of(256, drop=0.2), {"batch_size": 32, "sequence_length": 1024, "accumulate": 2, "chunk_length": 32}),
     ],
     ids=[
         "128",
@@ -52,6 +53,7 @@ def model_of(
         "1024, AdamW",
         "31,000 characters",
         "1.1 million characters",
+        "in parts",
     ],
 )
 def test_the_estimate_is_near_what_xla_plans(model, changes):
