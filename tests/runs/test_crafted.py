@@ -42,7 +42,7 @@ def stopped_run(tmp_path_factory, text_file, corpus):
     """A run that was stopped after a few of its 40 steps."""
     from conftest import small_run  # pytest puts it on the path
 
-    run = small_run(tmp_path_factory.mktemp("stopped") / "run", corpus, steps=40, patience=3, optimizer="adamw")
+    run = small_run(tmp_path_factory.mktemp("stopped") / "run", corpus, steps=40, patience=3)
     made = iter(range(4))
     for _ in train(run, corpus, should_stop=lambda: next(made, None) is None, save_every=0.0):
         pass
