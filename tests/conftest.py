@@ -52,6 +52,20 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis_settings.register_profile("charlstm", hypothesis_settings(), deadline=None, print_blob=True)
 hypothesis_settings.load_profile("charlstm")
 
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures compile anything
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Programs are compiled as users have them in tests marked `optimized` or `slow`, in the shortest time in others.
+
+    LLVM's optimisations are most of what a short training costs: 9.5 s of processor time with them, 4.5 s without.
+    """
+    quick = not any(map(item.get_closest_marker, ("optimized", "slow")))
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quick))  # for processes that a test starts
+    if jax.config.read("jax_disable_most_optimizations") != quick:
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", quick)
+
+
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n"
 
 

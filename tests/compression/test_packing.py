@@ -19,6 +19,8 @@ from charlstm.model.parameters import initial_parameters
 from charlstm.runs.weights import load_weights
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 VOCABULARIES = {  # of few sizes, each of which takes its time to be compiled
     "characters": Vocabulary.of_characters("\n abcföж"),
     "lines": Vocabulary.of_characters("\n abcde").with_boundary("\n"),

@@ -9,6 +9,8 @@ from charlstm.inspection.trace import BLOCK, trace, trace_streams
 from charlstm.model.parameters import initial_parameters, to_tensors
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 SYMBOLS = "abcdefg"
 
 

@@ -18,7 +18,7 @@ from charlstm.model.parameters import count_parameters, initial_parameters, to_t
 from charlstm.model.rnn import HiddenState, rnn_scan
 from charlstm.model.scan import reference_scan
 
-pytestmark = pytest.mark.usefixtures("strict_types")
+pytestmark = [pytest.mark.optimized, pytest.mark.usefixtures("strict_types")]
 
 # With eight streams units come first in memory, otherwise streams do.
 SIZES = st.tuples(st.integers(1, 5), st.sampled_from([1, 3, 8]), st.integers(1, 4))

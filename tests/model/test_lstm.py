@@ -15,7 +15,7 @@ from charlstm.model.lstm import LSTM, LSTMState, lstm_scan
 from charlstm.model.products import project
 from charlstm.model.scan import reference_scan
 
-pytestmark = pytest.mark.usefixtures("strict_types")
+pytestmark = [pytest.mark.optimized, pytest.mark.usefixtures("strict_types")]
 
 SIZES = st.tuples(st.integers(1, 7), st.integers(1, 5), st.integers(1, 6))
 

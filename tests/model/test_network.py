@@ -20,7 +20,7 @@ from charlstm.model.network import CharRNN, look_up, zero_states
 from charlstm.model.parameters import from_tensors, grow_parameters, initial_parameters, to_tensors
 from charlstm.model.scan import reference_scan
 
-pytestmark = pytest.mark.usefixtures("strict_types")
+pytestmark = [pytest.mark.optimized, pytest.mark.usefixtures("strict_types")]
 
 CONFIG = ModelConfig(vocabulary_size=7, layers=2, hidden_size=6, embedding_size=4, dropout=0.4)
 T, B = 5, 3

@@ -22,6 +22,8 @@ from charlstm.sampling.prompt import make_table, read_prompt
 from charlstm.training.ngrams import count
 from charlstm.training.steps import MAX_STEPS, initial_state, make_steps, shard_state
 
+pytestmark = pytest.mark.optimized
+
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8}
 MOVES_NOTHING = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant", "while", "conditional", "call"}
 INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (\(?)(\w+)\[([\d,]*)\]\S* ([\w\-]+)\(")

@@ -17,6 +17,8 @@ from charlstm.sampling.prompt import PromptState, next_symbols, read_prompt, rea
 from charlstm.sampling.repetition import LOOK_BACK
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 MODEL = ModelConfig(vocabulary_size=6, layers=2, hidden_size=8, embedding_size=4, dropout=0.0)
 VOCABULARY = Vocabulary.of_characters("\nabcde")
 LOGITS = st.sampled_from([2, 5, 12]).flatmap(  # few sizes, as each is compiled

@@ -12,6 +12,8 @@ from charlstm.sampling import prompt
 from charlstm.sampling.prompt import load_state, read, read_prompt, read_text
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 VOCABULARY = Vocabulary.of_characters("abcdef")
 MODEL = ModelConfig(vocabulary_size=6, layers=2, hidden_size=8, embedding_size=4, dropout=0.0)
 

@@ -11,6 +11,8 @@ from charlstm.runs.weights import Weights
 from charlstm.sampling.samples import Sample, grow_samples, stream_sample
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 SHAPE = ModelConfig(vocabulary_size=27, layers=1, hidden_size=384, embedding_size=16, dropout=0.0)
 
 

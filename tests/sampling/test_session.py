@@ -11,6 +11,8 @@ from charlstm.errors import ConfigError, RunError, VocabularyError
 from charlstm.model.network import CharRNN
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized
+
 CHARACTERS = Vocabulary.of_characters("\n abcd")
 
 

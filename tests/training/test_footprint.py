@@ -29,6 +29,7 @@ def model_of(
     )
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     ("model", "changes"),
     [

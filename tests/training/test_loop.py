@@ -64,6 +64,7 @@ def assert_same_files(one, other):
     assert timeless[0] == timeless[1]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_a_step_is_one_adamw_update_by_the_gradient_of_its_window_alone(make_run, corpus, dropout):
     # One loop in plain sight: the state is a number to the next window, so no gradient can flow back through it.
@@ -162,6 +163,7 @@ def test_a_run_whose_watcher_fails_is_saved_and_goes_on_from_there_bit_for_bit(m
     assert_same_files(whole, left)
 
 
+@pytest.mark.optimized
 def test_how_steps_are_dispatched_changes_nothing(make_run, corpus):
     config = make_run().config
     windows = Windows(corpus.ids, 4, 16)
@@ -180,6 +182,7 @@ def test_how_steps_are_dispatched_changes_nothing(make_run, corpus):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.optimized
 def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
     config = make_run(batch_size=8).config
     windows = Windows(corpus.ids, 8, 16)
