@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.errors import ConfigError
-from charlstm.evaluation.baseline import baselines
+from charlstm.errors import ConfigError, setting
+from charlstm.evaluation.baseline import BYTES, MAX_SCORED, MAX_TRAINING, baselines
 from charlstm.evaluation.dynamic import Adapter
 from charlstm.evaluation.mixture import mixture
 from charlstm.evaluation.novelty import novelty
@@ -15,6 +15,7 @@ from charlstm.evaluation.tally import score_of
 from charlstm.options import EvaluateOptions, OnProgress, Unknown
 from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
+from charlstm.runtime.memory import require_memory
 from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.corpus import Corpus
 from charlstm.text.documents import count_boundaries
@@ -90,7 +91,13 @@ def own_scores(
 def beside_counts(
     found: Predictions, training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary, on_progress: OnProgress
 ) -> dict[str, Score]:
-    """What counts make of `ids`, and experts that count mixed with the network, whose predictions were `found`."""
+    """What counts make of `ids`, and experts that count mixed with the network, whose predictions were `found`.
+
+    Raises:
+        MemoryLimitError: there is not memory enough.
+    """
+    counted = min(len(training_ids), MAX_TRAINING) + min(len(ids), MAX_SCORED)
+    require_memory(BYTES * counted, "counting n-grams", f"leave {setting('baseline')} out")
     on_progress("counting n-grams", 0, 0)
     scores = baselines(training_ids, ids, vocabulary)
     on_progress("mixing with n-grams", 0, 0)

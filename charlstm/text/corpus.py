@@ -1,7 +1,8 @@
 """A text of any size as a memory-mapped array of ids.
 
 Text -> bytes of its files, in order -> characters (kept exactly, line ends included) -> ids `[N]`, on disk in a cache
-that is keyed by content, so that a large text is encoded once and an edited one is never stale.
+that is keyed by content, so that a large text is encoded once and an edited one is never stale. Where the vocabulary is
+known that is one pass over the files, however large they are; without one, another counts the characters before it.
 
 N: characters (or bytes) of the text.  V: size of the vocabulary.
 """
@@ -10,34 +11,40 @@ import hashlib
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from charlstm.errors import CorpusError, RunError, VocabularyError
-from charlstm.files import atomic_write, cache_folder, storage_errors, write_text
-from charlstm.options import Unit, Unknown
+from charlstm.errors import CorpusError, VocabularyError
+from charlstm.files import atomic_write, cache_folder, storage_errors
+from charlstm.options import OnProgress, Unit, Unknown
+from charlstm.text.ahead import in_order
 from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
-from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
+from charlstm.text.encoding import Encoded, Encoder, count
+from charlstm.text.reading import AS_BYTES, Fingerprint, Piece, characters, fingerprint_of, text_encoding
+from charlstm.text.store import Kept, Seen, forget_unused, is_much, keep, load, map_ids
 from charlstm.text.unpacking import size_of
-from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
-
-_KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
+from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown."""
+    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown.
+
+    `boundaries` are those in `ids`, if they were counted.
+    """
 
     ids: np.ndarray
     vocabulary: Vocabulary
     fingerprint: str
     skipped: int = 0
+    boundaries: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +54,8 @@ class Corpus:
         """How many documents there are; 0 where none are told apart."""
         if self.vocabulary.boundary is None:
             return 0
-        return max(0, count_boundaries(self.ids, self.vocabulary.boundary) - 1)
+        found = self.boundaries
+        return max(0, (count_boundaries(self.ids, self.vocabulary.boundary) if found is None else found) - 1)
 
     def split(self, validation: float) -> tuple[np.ndarray, np.ndarray]:
         """The training part and, from the end, the validation part; both parts are views.
@@ -67,6 +75,43 @@ class Corpus:
         return (self.ids[:cut], held_out) if len(held_out) > 1 else (self.ids, held_out[:0])
 
 
+@dataclass(frozen=True)
+class _Text:
+    """The files of a corpus, and how they are read."""
+
+    files: Sequence[Path]
+    unit: Unit
+    encoding: str
+    documents: Documents
+    keep_mark: bool = False
+    on_progress: OnProgress = lambda what, done, total: None
+
+    def fingerprint(self, what: str) -> Fingerprint:
+        """Of what a pass reads; it tells how far that is."""
+        try:
+            total = sum(path.stat().st_size for path in self.files)
+        except OSError:  # reading will say what is wrong
+            total = 0
+        return Fingerprint(lambda size: self.on_progress(what, size, total))
+
+    def read(self, found: Fingerprint) -> Iterator[Piece]:
+        """One pass over the files; what is read goes into `found`."""
+        return self.documents.read(self.files, self.unit, self.encoding, found, self.keep_mark)
+
+    def key(self, fingerprint: str, vocabulary: Vocabulary | None, unknown: Unknown) -> str:
+        """The name of its ids in the cache."""
+        known = vocabulary and vocabulary.to_json(), vocabulary and unknown
+        marks = [fingerprint, self.unit, self.encoding, *known, self.keep_mark]
+        if self.documents.are_cut:
+            marks += [self.documents.kind, self.documents.seed]
+        return hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
+
+    @property
+    def changed(self) -> CorpusError:
+        """The error for a file that is not what it was in an earlier pass."""
+        return CorpusError(f"{self.files[0]} changed while it was being read", "run the command again")
+
+
 def open_corpus(
     files: Sequence[Path],
     unit: Unit = "character",
@@ -76,6 +121,7 @@ def open_corpus(
     *,
     documents: Documents = WHOLE,
     keep_mark: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Corpus:
     """Read the texts `files` as one corpus, under `vocabulary` or, without one, under their own characters.
 
@@ -92,54 +138,98 @@ def open_corpus(
         vocabulary = Vocabulary.of_bytes()
         if documents.are_cut:
             vocabulary = vocabulary.with_boundary(documents.separator(unit))
-    fingerprint = fingerprint_of(files)
-    marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown, keep_mark]
-    if documents.are_cut:
-        marks += [documents.kind, documents.seed]
-    key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
-    folder = cache_folder("ids")
-    _forget_unused(folder)
-    if cached := _load(folder, key, fingerprint):
-        return cached
-    sizes = (size_of(path) if unit == "character" else path.stat().st_size for path in files)
-    folder = cache_folder("ids", room=4 * sum(sizes))  # where that is another, this process may have been here before
-    if cached := _load(folder, key, fingerprint):
-        return cached
+    text = _Text(files, unit, encoding, documents, keep_mark, on_progress or _Text.on_progress)
+    folder, seen, key_of = cache_folder("ids"), Seen(files), partial(text.key, vocabulary=vocabulary, unknown=unknown)
+    forget_unused(folder)
 
+    def kept(fingerprint: str, folder: Path) -> Corpus | None:
+        found = load(folder, key_of(fingerprint))
+        return found and _corpus(found, fingerprint)
+
+    fingerprint = seen.fingerprint if is_much(files) else fingerprint_of(files)
+    if fingerprint and (cached := kept(fingerprint, folder)):
+        return cached
     own = vocabulary is None
+    if vocabulary is None:
+        counts, found = _counted(text)
+        if fingerprint and found != fingerprint:
+            raise text.changed
+        if not fingerprint:
+            seen.note(found)
+            if cached := kept(found, folder):
+                return cached
+        fingerprint, vocabulary = found, _vocabulary_of(counts, text)
+        room = int(counts.sum()) * np.dtype(vocabulary.id_type).itemsize
+    else:
+        sizes = (size_of(path) if unit == "character" else path.stat().st_size for path in files)
+        room = np.dtype(vocabulary.id_type).itemsize * sum(sizes)
+    folder = cache_folder("ids", room=room)  # where that is another, this process may have been here before
+    if fingerprint and (cached := kept(fingerprint, folder)):
+        return cached
+    with _part(folder) as part:
+        found, *facts = _write(text, vocabulary, own, unknown, part)
+        if fingerprint and found != fingerprint:
+            raise text.changed
+        seen.note(found)
+        return _corpus(keep(folder, key_of(found), part, *facts), found)
 
-    def read(found: Fingerprint) -> Iterator[np.ndarray]:
-        return documents.read(files, unit, encoding, found, keep_mark)
 
-    vocabulary = vocabulary or _scan(files, read, fingerprint, documents.separator(unit))
-    digest, found = hashlib.sha256(), Fingerprint()
-    written = skipped = 0
-    ids_path = folder / f"{key}.ids"
-    boundary, seed = vocabulary.boundary if documents.are_cut else None, documents.seed
-    is_shuffled = boundary is not None and seed is not None
-    with atomic_write(ids_path) as out, _scratch(folder, is_shuffled) as scratch:
+def _corpus(kept: Kept, fingerprint: str) -> Corpus:
+    return Corpus(kept.ids, kept.vocabulary, fingerprint, kept.skipped, kept.boundaries)
+
+
+@contextmanager
+def _part(folder: Path) -> Iterator[Path]:
+    """The name of a file that is gone after the block, unless it has another name by then."""
+    part = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _counted(text: _Text) -> tuple[np.ndarray, str]:
+    """How often each code point and `BOUNDARY` occur, int64 `[0x110001]`; and the fingerprint."""
+    counts, found = np.zeros(CODEPOINTS + 1, np.int64), text.fingerprint("reading the text")
+    for occurring in in_order(count, text.read(found)):
+        counts[: len(occurring)] += occurring
+    return counts, found.hexdigest()
+
+
+def _vocabulary_of(counts: np.ndarray, text: _Text) -> Vocabulary:
+    if not counts[:BOUNDARY].any():
+        _require_two(0, text.files)
+    vocabulary = Vocabulary.of_counts(counts[:BOUNDARY])
+    return vocabulary.with_boundary(text.documents.separator(text.unit)) if counts[BOUNDARY] else vocabulary
+
+
+def _write(
+    text: _Text, vocabulary: Vocabulary, own: bool, unknown: Unknown, part: Path
+) -> tuple[str, str, Vocabulary, int, int]:
+    """Encode a text into the file `part`: its fingerprint, and what `keep` is to be told of the ids."""
+    digest, found = hashlib.sha256(), text.fingerprint("encoding the text" if own else "reading the text")
+    characters = skipped = boundaries = 0
+    boundary, seed = vocabulary.boundary if text.documents.are_cut else None, text.documents.seed
+    with atomic_write(part) as out, _scratch(part.parent, boundary is not None and seed is not None) as scratch:
         try:
-            for ids, left_out, characters in _encode(read(found), vocabulary, "error" if own else unknown):
+            for ids, left_out, between in _checked(
+                in_order(Encoder(vocabulary), text.read(found)), vocabulary, "error" if own else unknown
+            ):
                 (scratch or out).write(ids.data)
                 digest.update(b"" if scratch else ids.data)
-                skipped += left_out
-                written += characters
+                characters, skipped, boundaries = characters + len(ids), skipped + left_out, boundaries + between
         except VocabularyError:
             if own:  # it was made of the very same files
-                raise _changed(files) from None
+                raise text.changed from None
             raise
-        _require_two(written, files, skipped)
-        _require_same(found, fingerprint, files)
+        _require_two(characters - boundaries, text.files, skipped)
         if scratch:
             assert boundary is not None and seed is not None
             scratch.flush()
-            for ids in shuffled(_map(scratch, vocabulary), boundary, seed):
+            for ids in shuffled(map_ids(scratch, vocabulary), boundary, seed):
                 out.write(ids.data)
                 digest.update(ids.data)
-    facts = {"key": key, "vocabulary": vocabulary.to_json(), "skipped": skipped}
-    digest.update(json.dumps(facts).encode())
-    write_text(folder / f"{key}.json", json.dumps(facts | {"sha256": digest.hexdigest()}))
-    return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
+    return found.hexdigest(), digest.hexdigest(), vocabulary, skipped, boundaries
 
 
 def encode_file(
@@ -154,9 +244,9 @@ def encode_file(
     """
     text = documents.read([path], unit, text_encoding(encoding) if unit == "character" else AS_BYTES, Fingerprint())
     pieces, skipped, written = [np.zeros(0, vocabulary.id_type)], 0, 0
-    for ids, left_out, own in _encode(text, vocabulary, unknown):
+    for ids, left_out, boundaries in _checked(map(Encoder(vocabulary), text), vocabulary, unknown):
         pieces.append(ids)
-        skipped, written = skipped + left_out, written + own
+        skipped, written = skipped + left_out, written + len(ids) - boundaries
     _require_two(written, [path], skipped)
     return np.concatenate(pieces), skipped
 
@@ -187,84 +277,18 @@ def _scratch(folder: Path, is_needed: bool) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _map(path: Path | BinaryIO, vocabulary: Vocabulary) -> np.ndarray:
-    return np.memmap(path, dtype=vocabulary.id_type, mode="r")
-
-
-def _load(folder: Path, key: str, fingerprint: str) -> Corpus | None:
-    """What the cache holds under `key`; None if there is nothing, or nothing sound.
-
-    All of it is held against its SHA-256, which takes 0.07 s for 100 million ids of a byte: as long as the fingerprint
-    of the text took.
-    """
-    try:
-        facts = json.loads((folder / f"{key}.json").read_text("utf-8"))
-        vocabulary = Vocabulary.from_json(facts["vocabulary"], key)
-        ids, claimed = _map(folder / f"{key}.ids", vocabulary), facts.pop("sha256")
-        digest = hashlib.sha256(ids.data)
-        digest.update(json.dumps(facts).encode())
-        if facts["key"] != key or digest.hexdigest() != claimed:
-            return None
-        for suffix in (".json", ".ids"):
-            os.utime(folder / f"{key}{suffix}")
-        return Corpus(ids, vocabulary, fingerprint, facts["skipped"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RunError):
-        return None
-
-
-def _forget_unused(folder: Path) -> None:
-    limit = time.time() - _KEEP_DAYS * 86_400
-    for path in folder.iterdir():
-        try:
-            if path.stat().st_mtime < limit:
-                path.unlink()
-        except OSError:  # another process was faster, or holds it open: no harm in keeping it
-            continue
-
-
-def _scan(
-    files: Sequence[Path], read: Callable[[Fingerprint], Iterator[np.ndarray]], fingerprint: str, separator: str
-) -> Vocabulary:
-    """Pass 1: which characters there are, and how often, and whether there are boundaries."""
-    counts, found = np.zeros(CODEPOINTS + 1, np.int64), Fingerprint()
-    for points in read(found):
-        occurring = np.bincount(points)
-        counts[: len(occurring)] += occurring
-    _require_same(found, fingerprint, files)
-    if not counts[:BOUNDARY].any():
-        _require_two(0, files)
-    vocabulary = Vocabulary.of_counts(counts[:BOUNDARY])
-    return vocabulary.with_boundary(separator) if counts[BOUNDARY] else vocabulary
-
-
-def _encode(
-    text: Iterator[np.ndarray], vocabulary: Vocabulary, unknown: Unknown
+def _checked(
+    pieces: Iterator[Encoded], vocabulary: Vocabulary, unknown: Unknown
 ) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Pass 2: pieces of ids, each with the numbers of characters that were left out of it, and that were not."""
-    position = 0
-    for points in text:
-        ids = vocabulary.table[points]
-        strange = ids == UNKNOWN
-        if strange.any():
-            if unknown == "error":
-                first = int(strange.argmax())
-                # Where documents are cut, what stood between them does not count.
-                place = position + first + 1 if vocabulary.boundary is None else None
-                raise vocabulary.unknown_error(chr(points[first]), place)
-            ids = ids[~strange]
-        position += len(points)
-        boundaries = 0 if vocabulary.boundary is None else int(np.count_nonzero(ids == vocabulary.boundary))
-        yield ids.astype(vocabulary.id_type), len(points) - len(ids), len(ids) - boundaries
-
-
-def _require_same(found: Fingerprint, fingerprint: str, files: Sequence[Path]) -> None:
-    """Hold what a pass has read against what there was before."""
-    if found.hexdigest() != fingerprint:
-        raise _changed(files)
-
-
-def _changed(files: Sequence[Path]) -> CorpusError:
-    return CorpusError(f"{files[0]} changed while it was being read", "run the command again")
+    """Pieces of ids, each with the numbers of characters that were left out of it, and of boundaries."""
+    position, boundary = 0, vocabulary.boundary
+    for ids, length, strange in pieces:
+        if strange and unknown == "error":
+            character, before = strange
+            # Where documents are cut, what stood between them does not count.
+            raise vocabulary.unknown_error(character, position + before + 1 if boundary is None else None)
+        position += length
+        yield ids, length - len(ids), 0 if boundary is None else int(np.count_nonzero(ids == boundary))
 
 
 def _require_two(characters: int, files: Sequence[Path], skipped: int = 0) -> None:

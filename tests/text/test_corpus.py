@@ -153,7 +153,7 @@ def test_an_edited_file_is_read_anew_and_an_old_one_is_not(tmp_path, monkeypatch
     path = written(tmp_path / "text.txt", "before")
     open_corpus([path])
     assert text_of(open_corpus([written(path, "after!")])) == "after!"
-    monkeypatch.setattr(corpora, "_encode", None)  # would fail if it were called
+    monkeypatch.setattr(corpora, "Encoder", None)  # would fail if it were called
     assert text_of(open_corpus([written(path, "before")])) == "before"
 
 
@@ -161,7 +161,7 @@ def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkey
     path = written(tmp_path / "text.txt", "kept " * 20)
     open_corpus([path])
     with monkeypatch.context() as patched:
-        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        patched.setattr(corpora, "Encoder", None)  # would fail if it were called
         assert text_of(open_corpus([path])) == "kept " * 20
     for damage in (b"", b"\0" * 100, b"\xff" * 100, b"[]", b"{}", b"[" * 100_000, b'{"vocabulary": 3}'):
         for suffix in (".ids", ".json"):
@@ -202,7 +202,7 @@ def test_ids_that_nothing_has_used_for_a_month_are_forgotten(tmp_path, monkeypat
     for part in cache.iterdir():
         os.utime(part, (part.stat().st_mtime - 29 * 86_400,) * 2)
     with monkeypatch.context() as patched:
-        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        patched.setattr(corpora, "Encoder", None)  # would fail if it were called
         open_corpus([used])  # counts as use
         for part in cache.iterdir():
             os.utime(part, (part.stat().st_mtime - 2 * 86_400,) * 2)
