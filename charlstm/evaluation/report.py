@@ -38,7 +38,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
-    streams, found = 1 if options.exact else None, Predictions.empty(len(ids) - 1) if options.baseline else None
+    streams = 1 if options.exact else None
+    found = Predictions.empty(min(len(ids) - 1, MAX_SCORED)) if options.baseline else None
     score, beside = own_scores(weights, ids, found, options.dynamic, streams, scoring("scoring"))
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
