@@ -13,12 +13,12 @@ _AHEAD = 4  # pieces that are under way, and in memory
 T, R = TypeVar("T"), TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`map(work, items)`: while threads work on some items, the next ones are fetched.
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Iterator[R]:
+    """`map(work, items)`: while threads work on some items, the next ones are fetched. A single one works in order.
 
     Where fetching fails, what was fetched before comes first, with its own errors.
     """
-    pool, waiting, source = ThreadPoolExecutor(_THREADS), deque[Future[R]](), iter(items)
+    pool, waiting, source = ThreadPoolExecutor(threads), deque[Future[R]](), iter(items)
     failure: CharLSTMError | None = None
     try:
         while True:

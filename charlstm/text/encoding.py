@@ -25,12 +25,12 @@ class _Decoded(NamedTuple):
     continuations: np.ndarray
 
 
-def _decoded(block: Block, others: np.ndarray) -> _Decoded | None:
-    """The characters of the bytes at `others`, ascending; None if they are many, or something is wrong with them."""
-    data = np.frombuffer(block.data, np.uint8)
-    if _FEW * len(others) > len(data):
+def _decoded(block: Block, is_other: np.ndarray) -> _Decoded | None:
+    """The characters of the bytes that are others, `[n]`; None if they are many, or something is wrong with them."""
+    if _FEW * np.count_nonzero(is_other) > len(is_other):
         return None
-    bytes_ = data[others]
+    others = np.flatnonzero(is_other)
+    bytes_ = np.frombuffer(block.data, np.uint8)[others]
     continues = (bytes_ & 0xC0) == 0x80 if block.encoding == "utf-8" else np.zeros(len(bytes_), bool)
     # Bytes that form characters form them in the block, too, if every byte that continues one follows the one before.
     if (np.diff(others, prepend=-2)[continues] > 1).any():
@@ -53,7 +53,7 @@ def count(piece: Piece) -> np.ndarray:
     data = np.frombuffer(piece.data, np.uint8)
     if piece.encoding != "utf-8":
         return _byte_counts(data)
-    decoded = _decoded(piece, np.flatnonzero(data > 0x7F))
+    decoded = _decoded(piece, data > 0x7F)
     if decoded is None:
         return np.bincount(points_of(piece))
     counts = np.bincount(decoded.points, minlength=0x80)
@@ -106,14 +106,12 @@ class Encoder:
     def _as_bytes(self, block: Block) -> Encoded | None:
         """The ids of a block most of whose bytes stand for themselves; None if they do not, or something is wrong."""
         looked_up = np.frombuffer(block.data.translate(self._of_bytes[block.encoding == "utf-8"]), np.uint8)
-        ids = looked_up.astype(self._id_type)
-        others = np.flatnonzero(looked_up == _NOT_PLAIN)
-        if not len(others):
-            return Encoded(ids, len(ids))
-        decoded = _decoded(block, others)
+        decoded = _decoded(block, looked_up == _NOT_PLAIN)
         if decoded is None:
             return None
-        found = self._table[decoded.points]
+        ids, found = looked_up.astype(self._id_type), self._table[decoded.points]
+        if not len(found):
+            return Encoded(ids, len(ids))
         ids[decoded.places] = found.astype(self._id_type)
         kept = np.ones(len(ids), bool)
         kept[decoded.continuations] = False

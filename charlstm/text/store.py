@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from charlstm.errors import CharLSTMError
-from charlstm.files import TEMPORARY, cache_folder, write_text
+from charlstm.files import TEMPORARY, cache_folder, replace, storage_errors, write_text
 from charlstm.text.spool import blocks
 from charlstm.text.vocabulary import Vocabulary
 
@@ -127,7 +127,9 @@ def keep(
     Raises:
         StorageError: that cannot be written.
     """
-    ids_path = part.replace(folder / f"{key}.ids")
+    ids_path = folder / f"{key}.ids"
+    with storage_errors(ids_path):
+        replace(part, ids_path)
     facts = {"key": key, "vocabulary": vocabulary.to_json(), "skipped": skipped, "boundaries": boundaries}
     _write_facts(folder / f"{key}.json", facts | {"ids": digest}, Stamp([ids_path]).name)
     return Kept(map_ids(ids_path, vocabulary), vocabulary, skipped, boundaries)
