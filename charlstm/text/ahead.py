@@ -10,7 +10,8 @@ from charlstm.errors import CharLSTMError
 _THREADS = 2  # beside the one that reads and writes: what Python itself does holds its lock
 _AHEAD = 4  # pieces that are under way, and in memory
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Iterator[R]:

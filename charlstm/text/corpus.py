@@ -126,11 +126,12 @@ def open_corpus(
     if fingerprint and (cached := kept(fingerprint, folder)):
         return cached
     with _part(folder) as part:
-        found, *facts = write_ids(text, vocabulary, own, unknown, part)
+        found, digest, skipped, boundaries = write_ids(text, vocabulary, own, unknown, part)
         if fingerprint and found != fingerprint:
             raise text.changed
         seen.note(found)
-        return _corpus(keep(folder, key_of(found), part, *facts), found)
+        ids = keep(folder, key_of(found), part, digest, vocabulary, skipped, boundaries)
+        return _corpus(ids, found)
 
 
 def _corpus(kept: Kept, fingerprint: str) -> Corpus:

@@ -77,10 +77,10 @@ def count_characters(text: Text) -> tuple[np.ndarray, str]:
     return counts, found.hexdigest()
 
 
-def write_ids(
-    text: Text, vocabulary: Vocabulary, own: bool, unknown: Unknown, part: Path
-) -> tuple[str, str, Vocabulary, int, int]:
-    """Encode a text into the file `part`: its fingerprint, and what `keep` is to be told of the ids."""
+def write_ids(text: Text, vocabulary: Vocabulary, own: bool, unknown: Unknown, part: Path) -> tuple[str, str, int, int]:
+    """Encode a text into the file `part`: its fingerprint, the SHA-256 of the ids, and how many
+    characters were left out and boundaries are among them.
+    """
     digest, found = hashlib.sha256(), text.fingerprint("encoding the text" if own else "reading the text")
     characters = skipped = boundaries = unsynced = 0
     boundary, seed = vocabulary.boundary if text.documents.are_cut else None, text.documents.seed
@@ -98,9 +98,9 @@ def write_ids(
                 unsynced = 0
 
         def put(piece: tuple[np.ndarray, int, int]) -> tuple[int, int, int]:
-            ids, *others = piece
+            ids, left_out, between = piece
             scratch.write(ids.data) if scratch else write(ids)
-            return len(ids), *others
+            return len(ids), left_out, between
 
         try:
             for length, left_out, between in in_order(put, pieces, threads=1):
@@ -115,7 +115,7 @@ def write_ids(
             scratch.flush()
             for ids in shuffled(map_ids(scratch, vocabulary), boundary, seed):
                 write(ids)
-    return found.hexdigest(), digest.hexdigest(), vocabulary, skipped, boundaries
+    return found.hexdigest(), digest.hexdigest(), skipped, boundaries
 
 
 @contextmanager
