@@ -83,7 +83,8 @@ def files_below(folder: Path, left_out: Callable[[str], bool]) -> list[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not left_out(name)]
         found += [Path(place, name) for name in names if not left_out(name)]
-    return sorted(found)
+    # As paths are sorted; their own comparisons take 4 s where there are 100,000 of them.
+    return sorted(found, key=lambda path: [part.lower() for part in path.parts] if os.name == "nt" else path.parts)
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-_TEMPORARY = ".tmp"
+TEMPORARY = ".tmp"  # how names of files end that are still being written; they begin with a dot
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise StorageError(f"cannot write {path}: it is not a file", "choose another name")
     with storage_errors(path):
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMPORARY, dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
         except ValueError as error:  # a NUL in the name
             raise OSError(str(error)) from error
     temporary = Path(name)
@@ -159,7 +160,7 @@ def sync(descriptor: int) -> None:
 
 def remove_temporary(folder: Path) -> None:
     """Remove what writers that were killed have left in `folder`; no other may be writing there."""
-    for path in folder.glob(f".*{_TEMPORARY}"):
+    for path in folder.glob(f".*{TEMPORARY}"):
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ from charlstm.cli.inspect import inspect
 from charlstm.cli.plot import plot
 from charlstm.cli.report import report
 from charlstm.cli.sample import sample
-from charlstm.cli.signals import ending_imports
+from charlstm.cli.signals import ending_cleanly
 from charlstm.cli.train import train
 from charlstm.display.streams import standard_streams
 from charlstm.errors import CharLSTMError
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     What is no error of ours, and no interrupt, is a bug: its traceback is shown, and the exit status is 70.
     """
-    with standard_streams(), ending_imports():
+    with standard_streams(), ending_cleanly():
         try:
             try:
                 app(arguments)

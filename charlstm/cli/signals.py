@@ -1,6 +1,7 @@
-"""Signals: Ctrl-C while a module is being loaded; and as training takes them: most stop it, one has it saved."""
+"""Signals: as every command takes them; and as training does: most stop it, one has it saved."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,10 +12,11 @@ _SAVING = ("SIGUSR1",)  # by which a queue warns that it will soon end a program
 
 
 @contextmanager
-def ending_imports() -> Iterator[None]:
-    """Within the block Ctrl-C while something is being imported ends the program at once.
+def ending_cleanly() -> Iterator[None]:
+    """Within the block what is half-written vanishes when a signal ends the program; at a second one it ends at once.
 
-    An exception there would be a traceback of somebody else's code, and aborts what is half loaded in C.
+    So it does while something is being imported, for an exception there would be a traceback of somebody else's code,
+    and aborts what is half loaded in C.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -24,16 +26,21 @@ def ending_imports() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
             place = place.f_back
-        signal.default_int_handler(number, frame)
+        if number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        signal.signal(number, signal.SIG_DFL)
+        sys.exit(128 + number)
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or a caller's own
-        yield
-        return
-    signal.signal(signal.SIGINT, interrupt)
+    usual = (signal.SIG_DFL, signal.default_int_handler)  # others are ignored, or a caller's own
+    numbers = [number for name in _STOPPING if (number := getattr(signal, name, None)) is not None]
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) in usual}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Signals:

@@ -2,13 +2,13 @@
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from charlstm.display.console import err, on_terminal
+from charlstm.display.console import err, note, on_terminal
 
 
 class Bars:
     """Shows what is being done and how far it is, one line at a time: a bar, or a spinner if the end is not known.
 
-    It is called as `bars(what, done, total)`, and vanishes when its block ends.
+    It is called as `bars(what, done, total)`, and vanishes when its block ends; if a signal ended it, that is said.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -24,12 +24,16 @@ class Bars:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        what = self._what
         self.close()
+        if what and isinstance(error, KeyboardInterrupt | SystemExit):
+            note(f"interrupted while {what}; nothing half-written is left")
 
     def close(self) -> None:
         """Clear the line; a second time does nothing."""
         self._progress.stop()
+        self._what = ""
 
     def refresh(self) -> None:
         """Draw it now, and not at the next tenth of a second."""

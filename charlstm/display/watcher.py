@@ -84,8 +84,8 @@ class Watcher:
         self.bars.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.bars.close()
+    def __exit__(self, *ended: Any) -> None:
+        self.bars.__exit__(*ended)
         if self.live:
             self.live.stop()
 

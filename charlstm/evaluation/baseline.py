@@ -9,7 +9,8 @@ of k - 1 symbols, w the symbol after it, h' the context without its first symbol
 where N(h.) is how many distinct symbols have followed h, and c(h.) is the sum of c(hw) over w. In the highest order
 c(hw) counts how often hw occurred, in those below it how many distinct symbols it occurred after.
 
-Time and memory are proportional to the text: less than a second per megabyte, and some 80 bytes per character.
+Time and memory are proportional to the text: some 2 seconds per million characters, and `BYTES` per character. So of
+a long text not more is read than takes seconds.
 
 N: training characters.  M: characters of the text to score.  P: characters that are predicted.
 """
@@ -28,9 +29,10 @@ from charlstm.text.vocabulary import Vocabulary
 # On tiny Shakespeare 1.522 nats, adaptive 1.413: within 0.001 of the best of orders 5 to 8, discounts 0.5 to 0.95.
 ORDER = 7  # symbols of the longest n-gram: six of context
 DISCOUNT = 0.91
-MAX_TRAINING = 20_000_000  # characters of the training part, its last ones, that are counted ...
+MAX_TRAINING = 8_000_000  # characters of the training part, its last ones, that are counted ...
 MAX_XZ_TRAINING = 2_000_000  # ... and that xz reads, twice and slowly
-MAX_SCORED = 10_000_000
+MAX_SCORED = 2_000_000
+BYTES = 130  # of memory for a character of either
 
 
 def baselines(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary) -> dict[str, Score]:
@@ -42,8 +44,8 @@ def baselines(training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary)
     - adaptive 7-gram: the same, counting on while reading, as dynamic evaluation learns on.
     - xz: what the text adds to the compressed training part.
 
-    Of a long training part only the last 20 million characters are read, by xz the last 2 million; of a text longer
-    than 10 million characters only so many are scored, as the scores themselves say.
+    Of a long training part only the last 8 million characters are read, by xz the last 2 million; of a text longer
+    than 2 million characters only so many are scored, as the scores themselves say.
     """
     training_ids, ids = np.asarray(training_ids[-MAX_TRAINING:]), np.asarray(ids[: MAX_SCORED + 1])
     V, targets = len(vocabulary), ids[1:]

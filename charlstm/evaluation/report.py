@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from charlstm.errors import ConfigError
-from charlstm.evaluation.baseline import baselines
+from charlstm.errors import ConfigError, setting
+from charlstm.evaluation.baseline import BYTES, MAX_SCORED, MAX_TRAINING, baselines
 from charlstm.evaluation.dynamic import Adapter
 from charlstm.evaluation.mixture import mixture
 from charlstm.evaluation.novelty import novelty
@@ -15,6 +15,7 @@ from charlstm.evaluation.tally import score_of
 from charlstm.options import EvaluateOptions, OnProgress, Unknown
 from charlstm.runs.texts import names_of, open_texts, own_text
 from charlstm.runs.weights import Weights
+from charlstm.runtime.memory import require_memory
 from charlstm.score import Evaluation, Novelty, Score
 from charlstm.text.corpus import Corpus
 from charlstm.text.documents import count_boundaries
@@ -37,7 +38,8 @@ def evaluate(weights: Weights, options: EvaluateOptions) -> Evaluation:
 
     on_progress("reading the text", 0, 0)
     corpus, ids, training_ids, name = _read(weights, options)
-    streams, found = 1 if options.exact else None, Predictions.empty(len(ids) - 1) if options.baseline else None
+    streams = 1 if options.exact else None
+    found = Predictions.empty(min(len(ids) - 1, MAX_SCORED)) if options.baseline else None
     score, beside = own_scores(weights, ids, found, options.dynamic, streams, scoring("scoring"))
     if options.windows:
         name_of_windows = f"windows of {options.windows}"
@@ -90,7 +92,13 @@ def own_scores(
 def beside_counts(
     found: Predictions, training_ids: np.ndarray, ids: np.ndarray, vocabulary: Vocabulary, on_progress: OnProgress
 ) -> dict[str, Score]:
-    """What counts make of `ids`, and experts that count mixed with the network, whose predictions were `found`."""
+    """What counts make of `ids`, and experts that count mixed with the network, whose predictions were `found`.
+
+    Raises:
+        MemoryLimitError: there is not memory enough.
+    """
+    counted = min(len(training_ids), MAX_TRAINING) + min(len(ids), MAX_SCORED)
+    require_memory(BYTES * counted, "counting n-grams", f"leave {setting('baseline')} out")
     on_progress("counting n-grams", 0, 0)
     scores = baselines(training_ids, ids, vocabulary)
     on_progress("mixing with n-grams", 0, 0)

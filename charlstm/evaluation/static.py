@@ -124,7 +124,7 @@ def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
 class _Scorer:
     """Scores windows without waiting for them: while the device computes, the next ones are cut.
 
-    `found` are arrays for the predictions of all pairs of the text, if these are wanted.
+    `found` are arrays for the predictions of all pairs of the text, or of its first ones, if these are wanted.
     """
 
     def __init__(self, weights: Weights, streams: int, on_scored: OnScored, found: Predictions | None = None) -> None:
@@ -166,8 +166,9 @@ class _Scorer:
             self._tally.add(np.asarray(nats), characters, utf8_bytes)
             if self._found:
                 places, mask, each = self._pending_each.popleft()
+                kept = (mask > 0) & (places < len(self._found.nats))
                 for found, part in zip(self._found, each, strict=True):
-                    found[places[mask > 0]] = np.asarray(part)[mask > 0]
+                    found[places[kept]] = np.asarray(part)[kept]
 
     def score(self) -> Score:
         """The score of all windows."""
@@ -185,7 +186,7 @@ def score_text(
     """Score every character of `ids` `[N]` but the first. `streams=1` is exact: one reader, no warm-up.
 
     Sums of at most 512 characters are added in double precision on the host, so that nothing drifts however long the
-    text is. What each of them costs is written to `found`, `[N - 1]`, if it is given.
+    text is. What each of them costs is written to `found`, `[N - 1]` or shorter, if it is given.
     """
     layout = Layout.of(len(ids) - 1, streams, rows=weights.model.rows)
     scorer = _Scorer(weights, layout.streams, on_scored, found)

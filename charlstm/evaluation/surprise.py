@@ -26,7 +26,7 @@ from charlstm.runs.texts import find_files, names_of, own_text
 from charlstm.runs.weights import Weights
 from charlstm.text.corpus import open_corpus
 from charlstm.text.documents import Documents
-from charlstm.text.reading import AS_BYTES, Fingerprint, text_encoding
+from charlstm.text.reading import AS_BYTES, Fingerprint, points_of, text_encoding
 from charlstm.text.vocabulary import BOUNDARY, UNKNOWN
 
 _BLOCK = 512  # characters: soon there, and many enough that a dispatch costs nothing beside them
@@ -125,9 +125,12 @@ def open_points(weights: Weights, options: ReadOptions) -> Iterator[np.ndarray]:
     else:
         files = find_files(names_of(options.texts), settings.unit, options.on_progress)
         encoding, documents = options.encoding or settings.encoding, Documents(settings.documents)
-        corpus = open_corpus(files, settings.unit, encoding, vocabulary, options.unknown, documents=documents)
+        corpus = open_corpus(
+            files, settings.unit, encoding, vocabulary, options.unknown,
+            documents=documents, on_progress=options.on_progress,
+        )  # fmt: skip
         if corpus.skipped:  # what the model does not know is shown all the same
             encoding = text_encoding(encoding) if settings.unit == "character" else AS_BYTES
-            return documents.read(files, settings.unit, encoding, Fingerprint())
+            return map(points_of, documents.read(files, settings.unit, encoding, Fingerprint()))
         ids = corpus.ids
     return (vocabulary.points[ids[start : start + _PIECE]] for start in range(0, len(ids), _PIECE))

@@ -55,7 +55,8 @@ def open_texts(
         VocabularyError: a character is not in `vocabulary` and `unknown` is "error".
     """
     files = find_files(names_of(texts), unit, on_progress)
-    return open_corpus(files, unit, encoding, vocabulary, unknown, documents=Documents(documents))
+    cut = Documents(documents)
+    return open_corpus(files, unit, encoding, vocabulary, unknown, documents=cut, on_progress=on_progress)
 
 
 def own_text(
@@ -133,8 +134,9 @@ def reopen(
             files = _as_trained(files, config)
             documents = Documents(config.documents, config.order_seed)
             open_own = partial(
-                open_corpus, files, config.unit, config.encoding, vocabulary, "skip", documents=documents
-            )
+                open_corpus, files, config.unit, config.encoding, vocabulary, "skip",
+                documents=documents, on_progress=on_progress,
+            )  # fmt: skip
             corpus = open_own()
             if corpus.fingerprint == config.fingerprint and len(corpus) != config.characters:
                 corpus = open_own(keep_mark=True)  # earlier versions counted a byte order mark as text

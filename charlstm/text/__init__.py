@@ -10,6 +10,10 @@ In reading order:
     reading      bytes of files -> characters
     vocabulary   characters <-> ids
     documents    where texts are cut, and what stands between the pieces
+    encoding     pieces of a text -> ids, in nanoseconds a byte
+    ahead        work that threads do meanwhile
+    store        what the cache keeps, and how long it holds
+    passes       counting the characters of files, and writing their ids
     corpus       texts of any size as memory-mapped ids, kept in a cache
     batches      the one way to cut ids: into windows of streams
 """

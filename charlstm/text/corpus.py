@@ -1,43 +1,46 @@
 """A text of any size as a memory-mapped array of ids.
 
 Text -> bytes of its files, in order -> characters (kept exactly, line ends included) -> ids `[N]`, on disk in a cache
-that is keyed by content, so that a large text is encoded once and an edited one is never stale.
+that is keyed by content, so that a large text is encoded once and an edited one is never stale. Where the vocabulary is
+known that is one pass over the files, however large they are; without one, another counts the characters before it.
 
 N: characters (or bytes) of the text.  V: size of the vocabulary.
 """
 
-import hashlib
-import json
 import os
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from charlstm.errors import CorpusError, RunError, VocabularyError
-from charlstm.files import atomic_write, cache_folder, storage_errors, write_text
-from charlstm.options import Unit, Unknown
-from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary, shuffled
+from charlstm.errors import CorpusError
+from charlstm.files import cache_folder
+from charlstm.options import OnProgress, Unit, Unknown
+from charlstm.text.documents import WHOLE, Documents, count_boundaries, nearest_boundary
+from charlstm.text.encoding import Encoder
+from charlstm.text.passes import Text, checked, count_characters, require_two, write_ids
 from charlstm.text.reading import AS_BYTES, Fingerprint, characters, fingerprint_of, text_encoding
+from charlstm.text.store import Kept, Seen, forget_unused, is_much, keep, load
 from charlstm.text.unpacking import size_of
-from charlstm.text.vocabulary import BOUNDARY, CODEPOINTS, UNKNOWN, Vocabulary
-
-_KEEP_DAYS = 30  # ids that no command has used for so long are removed; they can be made again
+from charlstm.text.vocabulary import BOUNDARY, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown."""
+    """A text under a vocabulary. `ids` is a read-only memory map; `skipped` counts characters left out as unknown.
+
+    `boundaries` are those in `ids`, if they were counted.
+    """
 
     ids: np.ndarray
     vocabulary: Vocabulary
     fingerprint: str
     skipped: int = 0
+    boundaries: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +50,8 @@ class Corpus:
         """How many documents there are; 0 where none are told apart."""
         if self.vocabulary.boundary is None:
             return 0
-        return max(0, count_boundaries(self.ids, self.vocabulary.boundary) - 1)
+        found = self.boundaries
+        return max(0, (count_boundaries(self.ids, self.vocabulary.boundary) if found is None else found) - 1)
 
     def split(self, validation: float) -> tuple[np.ndarray, np.ndarray]:
         """The training part and, from the end, the validation part; both parts are views.
@@ -76,6 +80,7 @@ def open_corpus(
     *,
     documents: Documents = WHOLE,
     keep_mark: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Corpus:
     """Read the texts `files` as one corpus, under `vocabulary` or, without one, under their own characters.
 
@@ -92,54 +97,62 @@ def open_corpus(
         vocabulary = Vocabulary.of_bytes()
         if documents.are_cut:
             vocabulary = vocabulary.with_boundary(documents.separator(unit))
-    fingerprint = fingerprint_of(files)
-    marks = [fingerprint, unit, encoding, vocabulary and vocabulary.to_json(), vocabulary and unknown, keep_mark]
-    if documents.are_cut:
-        marks += [documents.kind, documents.seed]
-    key = hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:32]
-    folder = cache_folder("ids")
-    _forget_unused(folder)
-    if cached := _load(folder, key, fingerprint):
-        return cached
-    sizes = (size_of(path) if unit == "character" else path.stat().st_size for path in files)
-    folder = cache_folder("ids", room=4 * sum(sizes))  # where that is another, this process may have been here before
-    if cached := _load(folder, key, fingerprint):
-        return cached
+    text = Text(files, unit, encoding, documents, keep_mark, on_progress or Text.on_progress)
+    folder, seen, key_of = cache_folder("ids"), Seen(files), partial(text.key, vocabulary=vocabulary, unknown=unknown)
+    forget_unused(folder)
 
+    def kept(fingerprint: str, folder: Path) -> Corpus | None:
+        found = load(folder, key_of(fingerprint))
+        return found and _corpus(found, fingerprint)
+
+    fingerprint = seen.fingerprint if is_much(files) else fingerprint_of(files)
+    if fingerprint and (cached := kept(fingerprint, folder)):
+        return cached
     own = vocabulary is None
+    if vocabulary is None:
+        counts, found = count_characters(text)
+        if fingerprint and found != fingerprint:
+            raise text.changed
+        if not fingerprint:
+            seen.note(found)
+            if cached := kept(found, folder):
+                return cached
+        fingerprint, vocabulary = found, _vocabulary_of(counts, text)
+        room = int(counts.sum()) * np.dtype(vocabulary.id_type).itemsize
+    else:
+        size = sum(map(size_of, files)) if unit == "character" else text.size
+        room = np.dtype(vocabulary.id_type).itemsize * size
+    folder = cache_folder("ids", room=room)  # where that is another, this process may have been here before
+    if fingerprint and (cached := kept(fingerprint, folder)):
+        return cached
+    with _part(folder) as part:
+        found, digest, skipped, boundaries = write_ids(text, vocabulary, own, unknown, part)
+        if fingerprint and found != fingerprint:
+            raise text.changed
+        seen.note(found)
+        ids = keep(folder, key_of(found), part, digest, vocabulary, skipped, boundaries)
+        return _corpus(ids, found)
 
-    def read(found: Fingerprint) -> Iterator[np.ndarray]:
-        return documents.read(files, unit, encoding, found, keep_mark)
 
-    vocabulary = vocabulary or _scan(files, read, fingerprint, documents.separator(unit))
-    digest, found = hashlib.sha256(), Fingerprint()
-    written = skipped = 0
-    ids_path = folder / f"{key}.ids"
-    boundary, seed = vocabulary.boundary if documents.are_cut else None, documents.seed
-    is_shuffled = boundary is not None and seed is not None
-    with atomic_write(ids_path) as out, _scratch(folder, is_shuffled) as scratch:
-        try:
-            for ids, left_out, characters in _encode(read(found), vocabulary, "error" if own else unknown):
-                (scratch or out).write(ids.data)
-                digest.update(b"" if scratch else ids.data)
-                skipped += left_out
-                written += characters
-        except VocabularyError:
-            if own:  # it was made of the very same files
-                raise _changed(files) from None
-            raise
-        _require_two(written, files, skipped)
-        _require_same(found, fingerprint, files)
-        if scratch:
-            assert boundary is not None and seed is not None
-            scratch.flush()
-            for ids in shuffled(_map(scratch, vocabulary), boundary, seed):
-                out.write(ids.data)
-                digest.update(ids.data)
-    facts = {"key": key, "vocabulary": vocabulary.to_json(), "skipped": skipped}
-    digest.update(json.dumps(facts).encode())
-    write_text(folder / f"{key}.json", json.dumps(facts | {"sha256": digest.hexdigest()}))
-    return Corpus(_map(ids_path, vocabulary), vocabulary, fingerprint, skipped)
+def _corpus(kept: Kept, fingerprint: str) -> Corpus:
+    return Corpus(kept.ids, kept.vocabulary, fingerprint, kept.skipped, kept.boundaries)
+
+
+@contextmanager
+def _part(folder: Path) -> Iterator[Path]:
+    """The name of a file that is gone after the block, unless it has another name by then."""
+    part = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _vocabulary_of(counts: np.ndarray, text: Text) -> Vocabulary:
+    if not counts[:BOUNDARY].any():
+        require_two(0, text.files)
+    vocabulary = Vocabulary.of_counts(counts[:BOUNDARY])
+    return vocabulary.with_boundary(text.documents.separator(text.unit)) if counts[BOUNDARY] else vocabulary
 
 
 def encode_file(
@@ -154,10 +167,10 @@ def encode_file(
     """
     text = documents.read([path], unit, text_encoding(encoding) if unit == "character" else AS_BYTES, Fingerprint())
     pieces, skipped, written = [np.zeros(0, vocabulary.id_type)], 0, 0
-    for ids, left_out, own in _encode(text, vocabulary, unknown):
+    for ids, left_out, boundaries in checked(map(Encoder(vocabulary), text), vocabulary, unknown):
         pieces.append(ids)
-        skipped, written = skipped + left_out, written + own
-    _require_two(written, [path], skipped)
+        skipped, written = skipped + left_out, written + len(ids) - boundaries
+    require_two(written, [path], skipped)
     return np.concatenate(pieces), skipped
 
 
@@ -178,99 +191,3 @@ def read_prompt_file(path: Path | str, unit: Unit = "character", keep_newline: b
             raise CorpusError(error.message, "a prompt is read as UTF-8") from error
         raise
     return text if keep_newline or not text.endswith("\n") else text[:-1].removesuffix("\r")
-
-
-@contextmanager
-def _scratch(folder: Path, is_needed: bool) -> Iterator[BinaryIO | None]:
-    """A file without a name, for ids that are put into another order; None unless `is_needed`."""
-    with storage_errors(folder), tempfile.TemporaryFile(dir=folder) if is_needed else nullcontext() as file:
-        yield file
-
-
-def _map(path: Path | BinaryIO, vocabulary: Vocabulary) -> np.ndarray:
-    return np.memmap(path, dtype=vocabulary.id_type, mode="r")
-
-
-def _load(folder: Path, key: str, fingerprint: str) -> Corpus | None:
-    """What the cache holds under `key`; None if there is nothing, or nothing sound.
-
-    All of it is held against its SHA-256, which takes 0.07 s for 100 million ids of a byte: as long as the fingerprint
-    of the text took.
-    """
-    try:
-        facts = json.loads((folder / f"{key}.json").read_text("utf-8"))
-        vocabulary = Vocabulary.from_json(facts["vocabulary"], key)
-        ids, claimed = _map(folder / f"{key}.ids", vocabulary), facts.pop("sha256")
-        digest = hashlib.sha256(ids.data)
-        digest.update(json.dumps(facts).encode())
-        if facts["key"] != key or digest.hexdigest() != claimed:
-            return None
-        for suffix in (".json", ".ids"):
-            os.utime(folder / f"{key}{suffix}")
-        return Corpus(ids, vocabulary, fingerprint, facts["skipped"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RunError):
-        return None
-
-
-def _forget_unused(folder: Path) -> None:
-    limit = time.time() - _KEEP_DAYS * 86_400
-    for path in folder.iterdir():
-        try:
-            if path.stat().st_mtime < limit:
-                path.unlink()
-        except OSError:  # another process was faster, or holds it open: no harm in keeping it
-            continue
-
-
-def _scan(
-    files: Sequence[Path], read: Callable[[Fingerprint], Iterator[np.ndarray]], fingerprint: str, separator: str
-) -> Vocabulary:
-    """Pass 1: which characters there are, and how often, and whether there are boundaries."""
-    counts, found = np.zeros(CODEPOINTS + 1, np.int64), Fingerprint()
-    for points in read(found):
-        occurring = np.bincount(points)
-        counts[: len(occurring)] += occurring
-    _require_same(found, fingerprint, files)
-    if not counts[:BOUNDARY].any():
-        _require_two(0, files)
-    vocabulary = Vocabulary.of_counts(counts[:BOUNDARY])
-    return vocabulary.with_boundary(separator) if counts[BOUNDARY] else vocabulary
-
-
-def _encode(
-    text: Iterator[np.ndarray], vocabulary: Vocabulary, unknown: Unknown
-) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Pass 2: pieces of ids, each with the numbers of characters that were left out of it, and that were not."""
-    position = 0
-    for points in text:
-        ids = vocabulary.table[points]
-        strange = ids == UNKNOWN
-        if strange.any():
-            if unknown == "error":
-                first = int(strange.argmax())
-                # Where documents are cut, what stood between them does not count.
-                place = position + first + 1 if vocabulary.boundary is None else None
-                raise vocabulary.unknown_error(chr(points[first]), place)
-            ids = ids[~strange]
-        position += len(points)
-        boundaries = 0 if vocabulary.boundary is None else int(np.count_nonzero(ids == vocabulary.boundary))
-        yield ids.astype(vocabulary.id_type), len(points) - len(ids), len(ids) - boundaries
-
-
-def _require_same(found: Fingerprint, fingerprint: str, files: Sequence[Path]) -> None:
-    """Hold what a pass has read against what there was before."""
-    if found.hexdigest() != fingerprint:
-        raise _changed(files)
-
-
-def _changed(files: Sequence[Path]) -> CorpusError:
-    return CorpusError(f"{files[0]} changed while it was being read", "run the command again")
-
-
-def _require_two(characters: int, files: Sequence[Path], skipped: int = 0) -> None:
-    if characters < 2:
-        names = ", ".join(map(str, files))
-        known = "known " if skipped else ""
-        empty = "holds no known character" if skipped else "is empty"
-        what = f"holds a single {known}character" if characters else empty
-        raise CorpusError(f"{names} {what}", "a model learns what follows what: give it at least two characters")

@@ -2,36 +2,46 @@
 
 import codecs
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from charlstm.errors import ConfigError, CorpusError, setting
 from charlstm.text.signatures import SIGNATURE_BYTES, signature_of
 from charlstm.text.spool import blocks, is_read_once, name_of
 from charlstm.text.unpacking import unpacked
+from charlstm.text.vocabulary import codepoints
 
 _MARK = "\ufeff"  # a byte order mark, decoded
 _OF_NAMES = ("idna", "punycode", "undefined")  # they are for names of hosts, and for nothing
 _ANYWHERE = ("utf-8", "ascii", "iso8859-1", "cp1252")  # encodings: a character is the same wherever it stands
-BLOCK_BYTES = 1 << 22  # bytes read at a time
+BLOCK_BYTES = 1 << 20  # bytes read at a time: what becomes of them on the way fits a processor's cache
 AS_BYTES = "latin-1"  # how bytes are read; who asks for latin-1 characters is given its canonical name, iso8859-1
+_IN_BLOCKS = ("utf-8", "iso8859-1", AS_BYTES)  # encodings that need no string between the bytes and the ids
 
 
 class Fingerprint:
     """SHA-256 over the SHA-256 of each file: the same content cut into other files is another corpus.
 
-    It is that of the bytes on the disk, packed or not.
+    It is that of the bytes on the disk, packed or not. `on_read` is told how many of them were read, now and then.
     """
 
-    def __init__(self) -> None:
-        self._whole = hashlib.sha256()
+    def __init__(self, on_read: Callable[[int], None] = lambda size: None) -> None:
+        self._whole, self._on_read = hashlib.sha256(), on_read
+        self._read = self._told = 0
 
     def blocks(self, path: Path) -> Iterator[bytes]:
         """The bytes of the next file, in pieces."""
         digest = hashlib.sha256()
         for block in blocks(path, BLOCK_BYTES):
             digest.update(block)
+            self._read += len(block)
+            if self._read >= self._told + BLOCK_BYTES:
+                self._told = self._read
+                self._on_read(self._read)
             yield block
         self._whole.update(digest.digest())
 
@@ -40,9 +50,53 @@ class Fingerprint:
         return self._whole.hexdigest()
 
 
-def fingerprint_of(files: Sequence[Path]) -> str:
+class Block(NamedTuple):
+    """Whole characters of a file, in UTF-8 or Latin-1, after so many bytes (`offset`) and characters of it (`seen`).
+
+    They are held against the encoding only where they are looked at, which several threads may do.
+    """
+
+    data: bytes
+    encoding: str
+    path: Path
+    offset: int
+    seen: int
+
+    @property
+    def may_be_binary(self) -> bool:
+        """Whether there is a NUL among characters; among bytes it is as good as any other."""
+        return self.encoding != AS_BYTES and b"\0" in self.data
+
+    def text(self) -> str:
+        """The characters.
+
+        Raises:
+            CorpusError: they are not in this encoding, or binary.
+        """
+        try:
+            text = self.data.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            raise _wrongly_encoded(error, self.path, self.encoding, self.offset) from error
+        if self.may_be_binary:
+            raise _binary(self.path, self.encoding, f"character {self.seen + text.find(chr(0)) + 1:,} is a NUL")
+        return text
+
+
+Piece = Block | np.ndarray  # of a text; an array is one of code points, uint32
+
+
+def points_of(piece: Piece) -> np.ndarray:
+    """The code points of a piece: uint32.
+
+    Raises:
+        CorpusError: it is a block that is not in its encoding, or binary.
+    """
+    return codepoints(piece.text()) if isinstance(piece, Block) else piece
+
+
+def fingerprint_of(files: Sequence[Path], on_read: Callable[[int], None] = lambda size: None) -> str:
     """The fingerprint of `files`, in this order."""
-    fingerprint = Fingerprint()
+    fingerprint = Fingerprint(on_read)
     for path in files:
         for _ in fingerprint.blocks(path):
             pass
@@ -92,6 +146,39 @@ def read_text(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bo
             raise _binary(path, encoding, f"character {seen + nul + 1:,} is a NUL")
         seen += len(text)
         yield text
+
+
+def read_pieces(path: Path, encoding: str, fingerprint: Fingerprint, keep_mark: bool = False) -> Iterator[Piece]:
+    """`read_text` in pieces that need not be strings; what is wrong with a block is said where it is looked at."""
+    if encoding not in _IN_BLOCKS:
+        yield from map(codepoints, read_text(path, encoding, fingerprint, keep_mark))
+        return
+    pieces, is_utf8 = fingerprint.blocks(path), encoding == "utf-8"
+    if encoding != AS_BYTES:
+        pieces = unpacked(pieces, path)
+    held, offset, seen, at_start = b"", 0, 0, is_utf8 and not keep_mark
+    for piece in chain(pieces, [b""]):
+        data = held + piece
+        whole = len(data) - (_torn(data) if is_utf8 and piece else 0)
+        data, held = data[:whole], data[whole:]
+        if not data:
+            continue
+        if at_start and data.startswith(codecs.BOM_UTF8):
+            data, offset = data[len(codecs.BOM_UTF8) :], len(codecs.BOM_UTF8)
+        at_start = False
+        yield Block(data, encoding, path, offset, seen)
+        offset += len(data)
+        seen += int(np.count_nonzero(np.frombuffer(data, np.int8) >= -64)) if is_utf8 else len(data)
+
+
+def _torn(data: bytes) -> int:
+    """How many bytes at the end of `data` begin a character of UTF-8 that is longer."""
+    for count, byte in enumerate(reversed(data[-3:]), 1):
+        if byte >= 0xC0:
+            return count if count < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+        if byte < 0x80:
+            return 0
+    return 0
 
 
 def can_begin_anywhere(encoding: str) -> bool:
@@ -150,18 +237,22 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, path: Path | str, 
     try:
         return decoder.decode(block, final=not block)
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise CorpusError(
-            f"{name_of(path)} is not {encoding}: byte 0x{byte:02x} at offset {start + error.start:,}",
-            _hint(path, encoding)
-            or f"name its encoding, for example {setting('encoding', 'latin-1')}, "
-            f"or train on bytes with {setting('unit', 'byte')}",
-        ) from error
+        raise _wrongly_encoded(error, path, encoding, start) from error
     except UnicodeError as error:
         raise CorpusError(
             f"{name_of(path)} is not {encoding}: {error}",
             _hint(path, encoding) or f"name its encoding with {setting('encoding')}",
         ) from error
+
+
+def _wrongly_encoded(error: UnicodeDecodeError, path: Path | str, encoding: str, start: int) -> CorpusError:
+    """The error for what cannot be decoded of bytes that begin at the offset `start`."""
+    return CorpusError(
+        f"{name_of(path)} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset {start + error.start:,}",
+        _hint(path, encoding)
+        or f"name its encoding, for example {setting('encoding', 'latin-1')}, "
+        f"or train on bytes with {setting('unit', 'byte')}",
+    )
 
 
 def _hint(path: Path | str, encoding: str) -> str:

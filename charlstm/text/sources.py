@@ -14,6 +14,8 @@ from charlstm.text.signatures import packer_of
 from charlstm.text.spool import STDIN, blocks, is_read_once, spool, spool_folder
 from charlstm.text.unpacking import unpacked
 
+_TOLD = 500  # files between two words about how many there were
+
 
 def locate(
     sources: Sequence[str],
@@ -40,7 +42,7 @@ def locate(
         elif _is_named(source):
             files += locate_named(source, on_progress)
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a name is too long or a folder closed
-            files += _texts_in(path, unit, left_out)
+            files += _texts_in(path, unit, left_out, on_progress)
         elif os.path.exists(path):  # noqa: PTH110
             files.append(path)
         else:
@@ -63,13 +65,20 @@ def _is_named(source: str) -> bool:
     return is_named(source) and not Path(source).is_file()
 
 
-def _texts_in(folder: Path, unit: Unit, left_out: Callable[[Path], bool]) -> list[Path]:
+def _texts_in(folder: Path, unit: Unit, left_out: Callable[[Path], bool], on_progress: OnProgress | None) -> list[Path]:
     """The files below `folder`, sorted, that are neither empty nor hidden nor in a folder that is `left_out`."""
     # Names of files that are still being written begin with a dot, too (files.py).
     seen = files_below(folder, lambda name: name.startswith("."))
     files = [path for path in seen if _is_regular(path)]
-    closed = {place for place in {path.parent for path in files} if left_out(place)}
-    texts = [path for path in files if closed.isdisjoint(path.parents) and (unit == "byte" or _seems_text(path))]
+    places = {path.parent for path in files}
+    closed = {place for place in places if left_out(place)}
+    closed |= {place for place in places if not closed.isdisjoint(place.parents)}
+    texts = list[Path]()
+    for number, path in enumerate(files):
+        if on_progress and number % _TOLD == 0:
+            on_progress("looking for texts", number, len(files))
+        if path.parent not in closed and (unit == "byte" or _seems_text(path)):
+            texts.append(path)
     if not texts:
         raise CorpusError(f"the folder {folder} holds no text files", f"{setting('unit', 'byte')} reads any file")
     return texts

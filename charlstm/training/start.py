@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,13 @@ def _open_text(
     Raises:
         CorpusError: it cannot be read, or the separator of its documents does not occur.
     """
-    files = find_files(texts, options.unit, _as_events(on_event))
+    on_progress = _as_events(on_event)
+    files = find_files(texts, options.unit, on_progress)
     on_event(Preparing(what="reading the text"))
     kind = options.documents or ("files" if len(files) > 1 else "whole")
     documents = Documents(kind, options.seed)
-    corpus = open_corpus(files, options.unit, options.encoding, documents=documents)
+    read = partial(open_corpus, files, options.unit, options.encoding, documents=documents, on_progress=on_progress)
+    corpus = read()
     if documents.is_custom and corpus.documents <= len(files):
         raise CorpusError(
             f"{setting('documents', kind)} is taken for a separator, but does not occur in the text",
@@ -217,7 +220,7 @@ def _open_text(
         added = "".join(c for c in corpus.vocabulary.symbols if c not in base.vocabulary.symbols)
         named = f": {added!r:.60}" if added else ""
         notes.append(f"starting from {options.init_from}; {len(added)} characters are new{named}")
-        corpus = open_corpus(files, options.unit, options.encoding, vocabulary, documents=documents)
+        corpus = read(vocabulary=vocabulary)
     if documents.are_cut:
         notes.append(f"{corpus.documents:,} documents, in random order")
     return corpus, files, kind

@@ -325,6 +325,24 @@ def test_a_signal_before_there_is_anything_to_save_ends_at_once(here):
     process.communicate()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_a_text_is_read_leaves_nothing_and_is_said(here, name):
+    program = (
+        "import os, signal\nfrom charlstm.cli import main\nfrom charlstm.text.reading import Fingerprint\n"
+        "real, passes = Fingerprint.blocks, []\n"
+        "def blocks(self, path):\n    passes.append(path)\n    yield from real(self, path)\n"
+        f"    if len(passes) == 3:\n        os.kill(os.getpid(), signal.{name})\n"
+        "Fingerprint.blocks = blocks\nmain()"
+    )
+    command = [sys.executable, "-c", program, "train", "verse.txt", *SMALL, "--run", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + getattr(signal, name)
+    assert done.stderr == "interrupted while reading the text; nothing half-written is left\n"
+    assert not Path("run").exists()
+    assert not [path for path in Path(os.environ["CHARLSTM_CACHE_DIR"], "ids").iterdir() if path.suffix == ".tmp"]
+
+
 # --- sample ---
 
 

@@ -170,7 +170,7 @@ def test_a_terminal_that_vanishes_ends_nothing(here):
 @pytest.mark.skipif(os.name == "nt", reason="its Ctrl-C is no signal that a process can send to itself")
 def test_ctrl_c_while_something_is_imported_ends_the_program_at_once(tmp_path):
     (tmp_path / "interrupted.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n", "utf-8")
-    within = "from charlstm.cli.signals import ending_imports\nwith ending_imports():\n    "
+    within = "from charlstm.cli.signals import ending_cleanly\nwith ending_cleanly():\n    "
     ended = {}
     for program in ("import interrupted", "import signal; signal.raise_signal(signal.SIGINT)"):
         command = [sys.executable, "-c", within + program]

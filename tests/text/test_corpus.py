@@ -19,9 +19,10 @@ from charlstm.errors import CharLSTMError, ConfigError, CorpusError, RunError, V
 from charlstm.files import cache_folder
 from charlstm.runs.texts import reopen
 from charlstm.text import corpus as corpora
-from charlstm.text import reading
+from charlstm.text import passes, reading, store
 from charlstm.text.corpus import open_corpus, read_prompt_file
 from charlstm.text.documents import Documents
+from charlstm.text.reading import fingerprint_of
 from charlstm.text.sources import locate
 from charlstm.text.vocabulary import Vocabulary
 
@@ -153,7 +154,7 @@ def test_an_edited_file_is_read_anew_and_an_old_one_is_not(tmp_path, monkeypatch
     path = written(tmp_path / "text.txt", "before")
     open_corpus([path])
     assert text_of(open_corpus([written(path, "after!")])) == "after!"
-    monkeypatch.setattr(corpora, "_encode", None)  # would fail if it were called
+    monkeypatch.setattr(passes, "Encoder", None)  # would fail if it were called
     assert text_of(open_corpus([written(path, "before")])) == "before"
 
 
@@ -161,7 +162,7 @@ def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkey
     path = written(tmp_path / "text.txt", "kept " * 20)
     open_corpus([path])
     with monkeypatch.context() as patched:
-        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        patched.setattr(passes, "Encoder", None)  # would fail if it were called
         assert text_of(open_corpus([path])) == "kept " * 20
     for damage in (b"", b"\0" * 100, b"\xff" * 100, b"[]", b"{}", b"[" * 100_000, b'{"vocabulary": 3}'):
         for suffix in (".ids", ".json"):
@@ -202,7 +203,7 @@ def test_ids_that_nothing_has_used_for_a_month_are_forgotten(tmp_path, monkeypat
     for part in cache.iterdir():
         os.utime(part, (part.stat().st_mtime - 29 * 86_400,) * 2)
     with monkeypatch.context() as patched:
-        patched.setattr(corpora, "_encode", None)  # would fail if it were called
+        patched.setattr(passes, "Encoder", None)  # would fail if it were called
         open_corpus([used])  # counts as use
         for part in cache.iterdir():
             os.utime(part, (part.stat().st_mtime - 2 * 86_400,) * 2)
@@ -362,13 +363,21 @@ def test_the_split_is_a_cut_from_the_end(length, validation):
         assert len(training) == length
 
 
+LINES = {
+    "one script": "All work and no play makes Jack a dull boy.\n",
+    "many": "Работа, работа. 只工作不玩耍, und nichts als Arbeit für Jacques 😀\n",
+}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux counts it")
-def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path):
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path, line):
     path = tmp_path / "large.txt"
+    mebibyte = (line * 23_832).encode()
     with path.open("wb") as file:
-        for _ in range(400):
-            file.write(b"All work and no play makes Jack a dull boy.\n" * 23_832)  # 1 MiB each
+        for _ in range(300 * 2**20 // len(mebibyte)):
+            file.write(mebibyte)
     # The peak of this program: that of `getrusage` begins with what the parent held when it started it.
     program = (
         "import sys\nfrom pathlib import Path\nfrom charlstm.text.corpus import open_corpus\n"
@@ -378,8 +387,77 @@ def test_a_file_larger_than_the_memory_allowed_is_read(tmp_path):
     )
     command = [sys.executable, "-c", program, str(path)]
     length, mebibytes = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert length == path.stat().st_size
-    assert mebibytes < 250, f"{mebibytes} MiB for a file of 400 MiB"
+    assert length == path.stat().st_size // len(line.encode()) * len(line)
+    assert mebibytes < 150, f"{mebibytes} MiB for a file of 300 MiB"
+
+
+@pytest.mark.parametrize("known", [None, Vocabulary("ab\n")])
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_what_was_interrupted_leaves_nothing_and_is_begun_anew(tmp_path, monkeypatch, cache, known, after):
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1000)
+    path = written(tmp_path / "text.txt", "abba\n" * 600)
+    told = list[tuple[str, int, int]]()
+
+    def on_progress(*progress) -> None:
+        told.append(progress)
+        if len(told) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(2):
+            open_corpus([path], vocabulary=known, on_progress=on_progress)
+            for each in cache.iterdir():
+                each.unlink()
+    assert list(cache.iterdir()) == []
+    passes = {"reading the text"} if known else {"reading the text", "encoding the text"}
+    assert {what for what, *_ in told} <= passes
+    assert [(done, total) for _, done, total in told] == [(1000 * (n % 3 + 1), 3000) for n in range(after)]
+    assert text_of(open_corpus([path], vocabulary=known)) == "abba\n" * 600
+
+
+def test_what_takes_long_to_read_is_read_once_where_the_vocabulary_is_known(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(store, "_MUCH", 10)
+    monkeypatch.setattr(store, "_MARGIN", -(10**12))  # as if the clock had moved on since
+    path, reads = written(tmp_path / "text.txt", "abba\n" * 9), list[Path]()
+    blocks = reading.Fingerprint.blocks
+
+    def counted(self, path):
+        reads.append(path)
+        return blocks(self, path)
+
+    monkeypatch.setattr(reading.Fingerprint, "blocks", counted)
+    known = Vocabulary("\nab")
+    first = open_corpus([path], vocabulary=known)
+    assert len(reads) == 1
+    assert first.fingerprint == open_corpus([path], vocabulary=known).fingerprint == fingerprint_of([path])
+    assert len(reads) == 2, "the second time only `fingerprint_of` has read it"
+    assert text_of(open_corpus([path])) == "abba\n" * 9
+    assert len(reads) == 4, "one pass to count, and one to encode"
+    written(path, "baab\n" * 9)
+    assert text_of(open_corpus([path], vocabulary=known)) == "baab\n" * 9
+
+
+def test_sizes_and_times_are_relied_upon_only_once_they_are_old(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(store, "_MUCH", 10)
+    path = written(tmp_path / "text.txt", "abba\n" * 9)
+    open_corpus([path])
+    before = path.stat()
+    path.write_text("baab\n" * 9, "utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert text_of(open_corpus([path])) == "baab\n" * 9
+    for damaged in (b"", b"x", b"0" * 64 + b" " + b"0" * 64):
+        for each in cache_folder("seen").iterdir():
+            each.write_bytes(damaged)
+        assert text_of(open_corpus([path])) == "baab\n" * 9
+
+
+def test_what_a_writer_that_was_killed_has_left_is_removed(tmp_path, cache):
+    left, fresh = cache / ".4711-1.tmp", cache / ".4712-1.tmp"
+    for each in (left, fresh):
+        each.write_bytes(b"ids")
+    os.utime(left, (left.stat().st_mtime - 7200,) * 2)
+    open_corpus([written(tmp_path / "text.txt", "text")])
+    assert fresh.exists() and not left.exists()
 
 
 def is_encoding(name: str) -> bool:
