@@ -12,6 +12,7 @@ from functools import partial
 from charlstm.config import GATES, ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
 from charlstm.options import DEFAULT_MINUTES, Cell, Precision, TrainOptions, parse_schedule
+from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.runtime.memory import available_memory
 from charlstm.schema import COUNT
 from charlstm.training.footprint import require_step_memory, step_memory
@@ -52,6 +53,7 @@ def resolve(
     machine: Machine | None = None,
     rare: int = 0,
     measure: Callable[[ModelConfig, TrainingConfig], float] | None = None,
+    hosts: Hosts = ALONE,
 ) -> Plan:
     """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
 
@@ -59,6 +61,7 @@ def resolve(
     faster or slower than was reckoned with, the choice is made again. `measure` tells the characters per second of
     settings; it is the clock unless the machine is given.
 
+    `devices` are those of all processes, which make the measured steps together.
     `based_on` is the model whose weights the run starts from: its shape is given. `rare` symbols of the vocabulary are
     not told apart.
 
@@ -67,7 +70,7 @@ def resolve(
         MemoryLimitError: what was asked for needs more memory than there is.
     """
     began = time.perf_counter()
-    choose_up_to = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare)
+    choose_up_to = partial(_choose, options, characters, vocabulary_size, devices, based_on, rare, hosts.processes)
 
     def choose(machine: Machine) -> Plan:
         largest = plan = choose_up_to(machine, _SIZES[-1])
@@ -85,7 +88,8 @@ def resolve(
         smallest = choose(Machine(precision, 1.0, available_memory()))
         require_step_memory(smallest.model, smallest.training)
         machine = measure_machine(options.hidden_size, options.precision)
-        measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1)
+        machine = machine._replace(speed=machine.speed * hosts.processes)
+        measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1, hosts=hosts)
     plan = choose(machine)
     for _ in range(_MEASUREMENTS if measure and _depends_on_speed(options) else 0):
         assert measure
@@ -125,6 +129,7 @@ def _choose(
     devices: int,
     based_on: ModelConfig | None,
     rare: int,
+    processes: int,
     machine: Machine,
     most_units: int,
 ) -> Plan:
@@ -151,7 +156,7 @@ def _choose(
 
     shape = choose_shape(readable, characters)
     epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
-    batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes)
+    batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes, processes)
     lengths = parse_schedule(options.schedule)
     steps = lengths[-1][1] if lengths else options.steps
     if steps is None:
