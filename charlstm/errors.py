@@ -8,6 +8,7 @@
     ├── RunError             a run or weights file is missing, damaged or of another format
     ├── TrainingError        the numbers went wrong: the loss is not finite
     ├── StorageError         the disk is full, or writing is not permitted
+    ├── HostError            another process that trains the same run is lost, or does not fit
     └── MemoryLimitError     something needs more memory than there is
 
 Each is raised where the fact is known. A sentence names settings by `setting("unit", "byte")`, and whoever shows it
@@ -92,6 +93,10 @@ class TrainingError(CharLSTMError):
 
 class StorageError(CharLSTMError):
     """Something could not be written."""
+
+
+class HostError(CharLSTMError):
+    """Of the processes that train a run together one is lost, or does not fit."""
 
 
 class MemoryLimitError(CharLSTMError):

@@ -23,6 +23,14 @@ class Preparing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Joined:
+    """This process is one of several that train the run. Process 0 knows all their `hosts`, and shows what happens."""
+
+    process: int
+    hosts: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """The run is made, or opened again: its folder, its settings, and what was chosen and why."""
 
@@ -148,6 +156,7 @@ class Finished:
 
 Event = (
     Preparing
+    | Joined
     | Started
     | Resumed
     | Compiling

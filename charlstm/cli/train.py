@@ -48,6 +48,9 @@ def train(
 
     def show(event: events.Event) -> None:
         nonlocal board
+        if isinstance(event, events.Joined) and event.process > 0:
+            signals.note()  # process 0 is told, and saves; nothing else is shown here
+            return
         watcher.show(event)
         match event:
             case events.Started():  # until then Ctrl-C has nothing to save, and ends the program at once
@@ -72,7 +75,11 @@ def train(
         train_model(texts or BUNDLED, **chosen, **told)
     if board:
         board.close()
-    assert watcher.started and watcher.finished
+    if watcher.started is None:  # process 0 shows what has come of it
+        if signals.stopped_by:
+            raise typer.Exit(128 + signals.stopped_by)
+        return
+    assert watcher.finished
     run = open_run(watcher.started.run)
     repeat = repeat_command(run.config, watcher.finished.schedule)
     watcher.finish(advise(run.metrics.read(), run.config), repeat)

@@ -51,6 +51,8 @@ _NAMES: dict[type, str] = {events.NotSaved: "not_saved", events.RolledBack: "rol
 def _remarks(event: events.Event) -> Iterator[str]:
     """What must be said even where nothing else is."""
     match event:
+        case events.Joined():
+            yield f"{len(event.hosts)} processes on {', '.join(sorted(set(event.hosts)))}"
         case events.Resumed():
             yield from event.notes
         case events.NotSaved():

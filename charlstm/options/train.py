@@ -39,7 +39,7 @@ from charlstm.schema import (
 _SIZED = "fitted to text, time and machine"
 _STREAMS = from_one(1_048_576)
 _RUN, _MODEL, _BUDGET = "Run", "Model", "Budget (one of them)"
-_OPTIMIZATION, _WATCHING = "Optimization", "Watching"
+_OPTIMIZATION, _HOSTS, _WATCHING = "Optimization", "Many hosts", "Watching"
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,22 @@ class TrainOptions:
     sample_every: int = option(
         20, "Show a sample after this many of the hundred reports; 0: never.", _WATCHING, UP_TO_ALL
     )
+    coordinator: str | None = option(
+        None, "Address, HOST:PORT, of process 0 of several that train the run together; each is started like this.",
+        _HOSTS,
+    )  # fmt: skip
+    processes: int | None = option(None, "Number of these processes.", _HOSTS, from_one(65_536))
+    process: int | None = option(None, "Which of them this one is.", _HOSTS, Bounds(0, 65_535, "0 for the first"))
+    distributed: bool = option(
+        False, "Let JAX find the other processes: of Slurm, Open MPI, Kubernetes or a TPU.", _HOSTS
+    )
+    host_timeout: float = option(
+        60.0,
+        "Seconds without a sign of life after which another process is lost, and the run ends; ten times as long those "
+        "that are late at the start are waited for.",
+        _HOSTS,
+        Bounds(1, 1e6, "from 1 to 1000000"),
+    )
     on_event: Callable[[Any], None] | None = None
     should_stop: Callable[[], bool] | None = None
     should_save: Callable[[], bool] | None = None
@@ -161,16 +177,54 @@ class TrainOptions:
                     f"give {', '.join(DOCUMENTS)} or any other text that stands between documents",
                 )
         parse_schedule(self.schedule)
+        self._check_hosts()
         if self.resume:
             for field in dataclasses.fields(self):
                 given = getattr(self, field.name) != field.default
                 if given and field.name not in RESUMED_WITH:
                     raise cannot_resume_with(field.name)
 
+    def _check_hosts(self) -> None:
+        """Refuse what does not say where the other processes are.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        given = [setting(name) for name in ("coordinator", "processes", "process") if getattr(self, name) is not None]
+        if self.distributed and given:
+            raise ConfigError(
+                f"{setting('distributed')} and {' and '.join(given)} contradict each other",
+                f"with {setting('distributed')} JAX finds the other processes by itself",
+            )
+        if 0 < len(given) < 3:
+            raise ConfigError(
+                f"{' and '.join(given)} alone do{'es' * (len(given) == 1)} not say where the other processes are",
+                f"give {setting('coordinator')}, {setting('processes')} and {setting('process')}",
+            )
+        if self.coordinator is not None:
+            host, _, port = self.coordinator.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 2**16 or (":" in host and host[0] != "["):
+                raise ConfigError(
+                    f"{setting('coordinator', self.coordinator)} is no HOST:PORT",
+                    "name the machine of process 0 and a port that is free there, such as 10.0.0.1:12345",
+                )
+            assert self.process is not None and self.processes is not None
+            if self.process >= self.processes:
+                raise ConfigError(
+                    f"{setting('process')} is {self.process}, but {self.processes} processes are numbered from 0 to "
+                    f"{self.processes - 1}"
+                )
+        names = [self.texts] if isinstance(self.texts, str | Path) else self.texts
+        if (given or self.distributed) and "-" in map(str, names):
+            raise ConfigError(
+                "standard input is that of one process", "give all processes a file, for each reads the text itself"
+            )
+
 
 # What a resumed run may be given; its settings it has.
 RESUMED_WITH = (
     *("texts", "run", "resume", "minutes", "epochs", "steps", "patience", "accumulate", "chunk_length"),
+    *("coordinator", "processes", "process", "distributed", "host_timeout"),
     *("on_event", "should_stop", "should_save"),
 )
 

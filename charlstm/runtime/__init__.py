@@ -5,4 +5,7 @@ memory       how much of it there is, and one sentence where it is not enough
 compiled     compiled programs, kept between runs
 setup        JAX's settings, in one place
 mesh         devices, and where arrays live on them
+hosts        the processes that train one run together, and what they tell each other
+watch        whether they are all alive
+joining      how they find each other
 """

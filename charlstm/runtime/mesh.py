@@ -5,6 +5,7 @@ as fast as two threads inside each of the small operations of a time step (tests
 """
 
 import jax
+import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -21,20 +22,77 @@ def sharing(streams: int, devices: int) -> int:
     return next(n for n in range(maximum, 0, -1) if streams % n == 0)
 
 
-def make_mesh(streams: int) -> Mesh:
-    """As many devices as share so many streams, which are read at once."""
+def make_mesh(streams: int, processes: int = 1) -> Mesh:
+    """As many devices as share so many streams, which are read at once.
+
+    They are those of this process or, of several processes, as many of each, in the order of the processes.
+    """
+    if processes > 1:
+        of_process = [[d for d in jax.devices() if d.process_index == number] for number in range(processes)]
+        count = sharing(streams // processes, min(map(len, of_process)))
+        chosen = np.array([devices[:count] for devices in of_process])
+        return Mesh(chosen.reshape(-1), (STREAMS,), axis_types=(AxisType.Auto,))
     devices = jax.local_devices()
     count = sharing(streams, len(devices))
     return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
+def _sharing(devices: int, streams: int) -> int:
+    maximum = min(devices, max(1, streams // MIN_STREAMS))
+    return next(n for n in range(maximum, 0, -1) if streams % n == 0)
+
+
 def replicate(mesh: Mesh, tree):
-    """Put a tree of arrays whole on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    """Put a tree of arrays whole on every device; on a mesh of several processes, that of the first one.
+
+    There it is a sum to which the first device alone adds more than zeros, so that all have it bit for bit.
+    """
+    if not mesh.is_multi_process:
+        return jax.device_put(tree, NamedSharding(mesh, P()))
+    own = len(mesh.local_devices)
+    is_first = mesh.devices.flat[0].process_index == jax.process_index()
+
+    def rows(leaf):
+        """One for each device of this process."""
+        rows = np.zeros((own, *leaf.shape), leaf.dtype)
+        if is_first:
+            rows[0] = leaf
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, P(STREAMS)), rows)
+
+    return jax.jit(_sums, out_shardings=NamedSharding(mesh, P()))(jax.tree.map(rows, tree))
+
+
+def _sums(tree):
+    return jax.tree.map(lambda rows: rows.sum(0, rows.dtype), tree)
+
+
+def gather(mesh: Mesh, tree):
+    """Arrays of a mesh of several processes, whole, as arrays of this one; all of them call this."""
+    return own_copy(relaid(mesh, tree, P()))
+
+
+def relaid(mesh: Mesh, tree, spec: P):
+    """Arrays of a mesh of several processes, laid out on it in another way; all of them call this."""
+    return jax.jit(_same, out_shardings=NamedSharding(mesh, spec))(tree)  # one function, compiled once
+
+
+def _same(tree):
+    return tree
+
+
+def own_copy(tree):
+    """Arrays that are whole on every device, as arrays of this process alone."""
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
 
 
 def shard_streams(mesh: Mesh, tree, axis: int = 0):
-    """Spread a tree of arrays over the devices along its axis of streams."""
+    """Spread a tree of arrays over the devices along its axis of streams.
+
+    On a mesh of several processes each gives the streams that it reads itself.
+    """
+    if mesh.is_multi_process:
+        spread = NamedSharding(mesh, P(*[None] * axis, STREAMS))
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(spread, np.asarray(leaf)), tree)
     # On one device a step's results come back as P(); the same from the start saves compiling the step twice.
     spec = P(*[None] * axis, STREAMS) if mesh.size > 1 else P()
     return jax.device_put(tree, NamedSharding(mesh, spec))

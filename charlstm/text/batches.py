@@ -15,11 +15,15 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of a text `ids` `[N]`, for `batch_size` streams of `sequence_length` characters."""
+    """The windows of a text `ids` `[N]`, for `batch_size` streams of `sequence_length` characters.
+
+    Of these only the `own` streams are read, all of them unless others read the rest.
+    """
 
     ids: np.ndarray
     batch_size: int
     sequence_length: int
+    own: range | None = None
 
     @property
     def characters_per_step(self) -> int:
@@ -31,15 +35,17 @@ class Windows:
         return step * self.characters_per_step / (len(self.ids) - 1)
 
     def window(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of a step, each `[T, B]` in the type of `ids`."""
+        """Inputs and targets of a step, each `[T, B]` in the type of `ids`, of the streams that are read here."""
         pairs = len(self.ids) - 1
-        starts = np.arange(self.batch_size) * pairs // self.batch_size + step * self.sequence_length
+        streams = np.arange(self.batch_size) if self.own is None else np.array(self.own)
+        starts = streams * pairs // self.batch_size + step * self.sequence_length
         places = (starts + np.arange(self.sequence_length)[:, None]) % pairs
         return self.ids[places], self.ids[places + 1]
 
     def windows(self, step: int, count: int, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and targets of `count` steps, `[max_steps, T, B]` each; zeros after the last one."""
-        both = np.zeros((2, max_steps, self.sequence_length, self.batch_size), self.ids.dtype)
+        streams = self.batch_size if self.own is None else len(self.own)
+        both = np.zeros((2, max_steps, self.sequence_length, streams), self.ids.dtype)
         for k in range(count):
             both[:, k] = self.window(step + k)
         return both[0], both[1]

@@ -7,6 +7,7 @@ machine      how fast this machine is, by the step itself
 footprint    how much memory a step takes, before it is tried
 division     over which devices and into which parts the work of a step is divided
 parts        a step in parts: some streams, or some characters of a window, at a time
+decisions    what process 0 decides for all processes of a run
 steps        the jitted steps, and what makes them one after the other
 optimizer    the learning rate, and the Optax chain
 muon         orthogonal updates for the kernels of the gates
@@ -14,6 +15,9 @@ journal      what a run remembers between steps: schedule, best score, what is d
 clock        the time that a run has taken, and what is left of its budget
 conditions   what the last bits of a result depend on beside the settings
 ngrams       the n-grams of the text, to stand beside the network
+counting     their place at the end of a run
 saver        in which order a run is saved, so that nothing is lost
+resuming     going on from a checkpoint
 loop         `train`, a generator of events
+following    the same as every process but process 0 does it
 """

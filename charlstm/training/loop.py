@@ -25,25 +25,23 @@ from charlstm.events import (
     SampleDue,
     Saved,
 )
-from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import Run
+from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.score import Score
 from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
 from charlstm.training.clock import Clock
-from charlstm.training.conditions import conditions, differences
+from charlstm.training.counting import TextCounts
+from charlstm.training.decisions import Begin, End
 from charlstm.training.journal import Journal, read_facts
-from charlstm.training.ngrams import MAX_COUNTED
 from charlstm.training.optimizer import Schedule
+from charlstm.training.resuming import last_checkpoint, resumed
 from charlstm.training.saver import Saver
 from charlstm.training.steps import Stepper, TrainState, initial_state
 
 _MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
 _MAX_ROLLBACKS = 5
 _EXCERPT = 2048  # characters
-# To count, to find out how far to trust that, and to score both: so many seconds, and more for each character (Xeon).
-_SECONDS_TO_COUNT, _SECONDS_EACH = 1.0, 4e-6
-_MOST_TO_COUNT = 0.1  # of the time that a run is given
 
 
 def train(
@@ -55,27 +53,31 @@ def train(
     should_save: Callable[[], bool] = lambda: False,
     spent: float = 0.0,
     save_every: float = 60.0,
+    hosts: Hosts = ALONE,
 ) -> Generator[Event]:
     """Train `run` on `corpus`, saving as it goes; events tell what happens.
 
     `params` are the parameters to start from, fresh ones by default. `resume` continues from the last checkpoint, bit
     for bit as if the run had never been stopped. `should_stop` and `should_save` are asked between dispatches. `spent`
     are seconds of a new run's minutes that are gone already. A checkpoint is written before the first step, every
-    `save_every` seconds, after validations, and when the generator is closed.
+    `save_every` seconds, after validations, and when the generator is closed. Of several processes this is the one that
+    decides; the others `follow`.
 
     Raises:
         RunError: there is nothing to resume, the run has finished, or its checkpoints are damaged.
         TrainingError: the loss is not finite, again and again.
+        HostError: another process is lost; what was saved before is whole.
         StorageError: the first or the last save failed; what was saved before is whole.
     """
     config = run.config.training
     if resume:
-        state, journal, notes = _resumed(run)
+        state, journal, notes = resumed(run, hosts.processes)
         yield Resumed(step=journal.step, notes=notes)
     else:
         state = initial_state(run.config.model, config, params)
         journal = Journal(Schedule(config.learning_rate, config.warmup), elapsed=spent)
-    session = _Session(run, corpus, state, journal)
+    hosts.tell(Begin())
+    session = _Session(run, corpus, state, journal, hosts)
     del state  # its buffers are donated to the first step
     if not resume:
         session.save(with_weights=False)  # nothing is learned yet
@@ -91,64 +93,34 @@ def train(
         session.try_to_save(False)
         raise
     session.save()
-    if session.is_to_count:
+    with_counts = None
+    if session.counts.is_due(session.journal.step):
         yield Counting(step=session.journal.step)
-        session.count()
+        with_counts = session.add_counts()
     session.journal.ended = "" if reason == "stopped" else reason  # not before: a run that is killed now counts later
     session.save(with_weights=False)
+    hosts.tell(End())
     yield Saved(step=session.journal.step, best=session.journal.best is None)
-    yield session.finished(reason)
-
-
-def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
-    """The arrays and the journal of the last checkpoint, and what a user should know about it."""
-    config = run.config.training
-    checkpoint = load_checkpoint(run, _abstract_state(run))
-    journal, before = read_facts(checkpoint.facts, str(run.path))
-    planned = checkpoint.config.training
-    lengths = planned.schedule[: len(journal.lengths)]
-    longest = max(planned.steps, *(total for _, total in planned.schedule), 0)
-    if (
-        checkpoint.state.step != journal.step
-        or journal.schedule.total > longest
-        or (planned.schedule and not journal.prolonged and lengths != journal.lengths)
-    ):
-        raise RunError(f"the checkpoint of {run.path} is not of one moment of this run", "the file is damaged")
-    if (config.steps, config.minutes) != (planned.steps, planned.minutes):
-        journal.prolong(config.learning_rate)
-    elif journal.ended:
-        raise RunError(
-            f"{run.path} has finished",
-            f"{setting('minutes', 10)} prolongs it; {setting('init_from', run.path)} starts a new run from its weights",
-        )
-    run.metrics.cut(journal.step)
-    damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
-    changed = differences(before, conditions(config))
-    return checkpoint.state, journal, tuple(filter(None, (damage, changed)))
-
-
-def _abstract_state(run: Run) -> TrainState:
-    return jax.eval_shape(lambda: initial_state(run.config.model, run.config.training))
+    yield session.finished(reason, with_counts)
 
 
 class _Session:
     """What one call of `train` works with."""
 
-    def __init__(self, run: Run, corpus: Corpus, state: TrainState, journal: Journal) -> None:
+    def __init__(self, run: Run, corpus: Corpus, state: TrainState, journal: Journal, hosts: Hosts) -> None:
         self._config = run.config.training
         self._training_ids, self._validation_ids = corpus.split(self._config.validation)
         excerpt = (self._validation_ids if len(self._validation_ids) else self._training_ids)[:_EXCERPT]
         self._excerpt = corpus.vocabulary.text_of(corpus.vocabulary.decode(excerpt))
-        self._windows = Windows(self._training_ids, self._config.batch_size, self._config.sequence_length)
-        self._stepper = Stepper(run.config.model, self._config, self._windows, state)
-        self._saver = Saver(run)
+        own = hosts.own(self._config.batch_size)
+        self._windows = Windows(self._training_ids, self._config.batch_size, self._config.sequence_length, own)
+        self._stepper = Stepper(run.config.model, self._config, self._windows, state, hosts)
+        self._saver = Saver(run, hosts.processes)
+        self.counts = TextCounts(self._config, self._training_ids, self._validation_ids)
         if journal.cadence and journal.cadence.characters > len(self._validation_ids):
             raise RunError(f"the checkpoint of {run.path} is not of this text", "the file is damaged")
         self.journal = journal
-        self.clock = Clock(
-            journal.elapsed, self._config.minutes and 60 * self._config.minutes - self._seconds_to_count()
-        )
-        self._with_counts: Score | None = None
+        self.clock = Clock(journal.elapsed, self._config.minutes and 60 * self._config.minutes - self.counts.seconds)
         self._last_save = self.clock.elapsed()
         self._score_is_finite = True
         if not journal.schedule.total:
@@ -194,9 +166,7 @@ class _Session:
                     yield problem
                 yield report
                 if self.journal.sample_due(self._config.sample_every):
-                    copy = jax.tree.map(
-                        jnp.copy, self._stepper.state.params
-                    )  # the next step takes the originals' memory
+                    copy = jax.tree.map(jnp.copy, self._stepper.params)  # the next step takes the originals' memory
                     yield SampleDue(step=report.step, weights=self._saver.weights(copy), excerpt=self._excerpt)
             self._begin_interval()
         is_time = validated or self.journal.finished or self.clock.elapsed() - self._last_save > save_every
@@ -211,7 +181,7 @@ class _Session:
     def _is_finite(self) -> bool:
         """Whether all parameters are: an update may overflow after a loss and a gradient that did not."""
         self.catch_up()
-        return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(self._stepper.state.params))
+        return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(self._stepper.params))
 
     def progress(self) -> Progress:
         """How far the run is."""
@@ -254,7 +224,7 @@ class _Session:
     def _validate(self) -> tuple[Score, bool, NotSaved | None]:
         """Score what is held out; whether that is the best so far, when the weights are saved; and if this failed."""
         assert self.journal.cadence
-        params = self._stepper.state.params
+        params = self._stepper.params
         score = score_text(self._saver.weights(params), self._validation_ids[: self.journal.cadence.characters])
         self._score_is_finite = math.isfinite(score.loss)
         improved = self._score_is_finite and self.journal.note_validation(score)
@@ -279,7 +249,7 @@ class _Session:
                 f"{left.rollbacks} times, with a lower rate each",
                 f"try a lower {setting('learning_rate')} than {self._config.learning_rate:g}; what was saved is sound",
             )
-        checkpoint = load_checkpoint(run, _abstract_state(run))
+        checkpoint = last_checkpoint(run)
         self.journal, _ = read_facts(checkpoint.facts, str(run.path))
         self.journal.schedule = self.journal.schedule.with_peak(rate)
         self.journal.rollbacks = left.rollbacks + 1
@@ -298,7 +268,7 @@ class _Session:
         """
         self.catch_up()
         self.journal.elapsed = self._last_save = self.clock.elapsed()
-        self._saver.save(self._stepper.state, self.journal, with_weights)
+        self._saver.save(self._stepper.whole_state(), self.journal, with_weights)
         self._stepper.reset_timer()
 
     def try_to_save(self, best: bool) -> Saved | NotSaved:
@@ -309,29 +279,15 @@ class _Session:
             return NotSaved(step=self.journal.step, message=error.raw_message)
         return Saved(step=self.journal.step, best=best or self.journal.best is None)
 
-    @property
-    def is_to_count(self) -> bool:
-        """Whether counts are to stand beside the network, now that it has learned something."""
-        return not self._config.network_alone and self.journal.step > 0
-
-    def _seconds_to_count(self) -> float:
-        """How long that will take, about."""
-        if self._config.network_alone:
-            return 0.0
-        seconds = _SECONDS_TO_COUNT + _SECONDS_EACH * min(len(self._training_ids), MAX_COUNTED)
-        return min(seconds, _MOST_TO_COUNT * 60 * (self._config.minutes or 0))
-
-    def count(self) -> None:
-        """Put counts beside the network, and score both as the last validation did the network.
+    def add_counts(self) -> Score | None:
+        """Put counts beside the network; the score of both, where there was a validation.
 
         Raises:
             StorageError: they cannot be written.
         """
-        weights = self._saver.add_counts(self._training_ids)
-        if self.journal.best:
-            self._with_counts = score_text(weights, self._validation_ids[: self.journal.best.characters + 1])
+        return self.counts.add(self._saver, self.journal.best)
 
-    def finished(self, reason: Reason) -> Finished:
+    def finished(self, reason: Reason, with_counts: Score | None) -> Finished:
         """The last event."""
         journal = self.journal
         return Finished(
@@ -339,7 +295,7 @@ class _Session:
             step=journal.step,
             best=journal.best,
             best_step=journal.best_step,
-            with_counts=self._with_counts,
+            with_counts=with_counts,
             held_out=max(0, len(self._validation_ids) - 1),
             loss=journal.loss,
             elapsed_seconds=self.clock.elapsed(),

@@ -15,9 +15,11 @@ from jax.sharding import PartitionSpec as P
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.model.lstm import LSTMState, lstm_scan
 from charlstm.options import Precision, PrecisionOption
+from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.runtime.memory import available_memory
 from charlstm.runtime.mesh import STREAMS, make_mesh
 from charlstm.text.batches import Windows
+from charlstm.training.decisions import Measure
 from charlstm.training.optimizer import Schedule
 from charlstm.training.steps import Stepper, initial_state
 
@@ -73,13 +75,21 @@ def measure_machine(hidden_size: int | None = None, asked: PrecisionOption = "au
     return Machine(*max(speeds.items(), key=lambda item: item[1]), memory=available_memory())
 
 
-def training_speed(model: ModelConfig, training: TrainingConfig, seconds: float, rounds: int = 3) -> float:
-    """Characters per second of the whole training step, as `train` makes it, over at least so many `rounds`."""
+def made_up_stepper(model: ModelConfig, training: TrainingConfig, hosts: Hosts = ALONE) -> Stepper:
+    """What makes steps of a model on random characters; all processes of a run make them together."""
     ids = np.random.default_rng(0).integers(0, model.vocabulary_size, _CHARACTERS)
-    windows = Windows(
-        ids.astype(np.min_scalar_type(model.vocabulary_size)), training.batch_size, training.sequence_length
-    )
-    stepper = Stepper(model, training, windows, initial_state(model, training))
+    ids = ids.astype(np.min_scalar_type(model.vocabulary_size))
+    windows = Windows(ids, training.batch_size, training.sequence_length, hosts.own(training.batch_size))
+    return Stepper(model, training, windows, initial_state(model, training), hosts)
+
+
+def training_speed(
+    model: ModelConfig, training: TrainingConfig, seconds: float, rounds: int = 3, hosts: Hosts = ALONE
+) -> float:
+    """Characters per second of the whole training step, as `train` makes it, over at least so many `rounds`."""
+    hosts.tell(Measure(model, training))
+    stepper = made_up_stepper(model, training, hosts)
+    windows = stepper.windows
     schedule = Schedule(training.learning_rate, training.warmup)
     step = 0
 

@@ -12,6 +12,7 @@ from functools import partial
 from charlstm.config import GATES, ModelConfig, TrainingConfig, rows
 from charlstm.errors import ConfigError, setting
 from charlstm.options import DEFAULT_MINUTES, Cell, Precision, TrainOptions, parse_schedule
+from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.runtime.memory import available_memory
 from charlstm.schema import COUNT
 from charlstm.training.division import idle_devices, in_parts, to_fit
@@ -53,6 +54,7 @@ def resolve(
     machine: Machine | None = None,
     rare: int = 0,
     measure: Callable[[ModelConfig, TrainingConfig], float] | None = None,
+    hosts: Hosts = ALONE,
 ) -> Plan:
     """Settings for a training part of `characters` on a machine of `devices`, which is measured unless it is given.
 
@@ -60,6 +62,7 @@ def resolve(
     faster or slower than was reckoned with, the choice is made again. `measure` tells the characters per second of
     settings; it is the clock unless the machine is given.
 
+    `devices` are those of all processes, which make the measured steps together.
     `based_on` is the model whose weights the run starts from: its shape is given. `rare` symbols of the vocabulary are
     not told apart.
 
@@ -71,7 +74,7 @@ def resolve(
     options = _in_all(options, devices)
 
     def choose_up_to(machine: Machine, most: int) -> Plan:
-        plan = _choose(options, characters, vocabulary_size, devices, based_on, rare, machine, most)
+        plan = _choose(options, characters, vocabulary_size, devices, based_on, rare, hosts.processes, machine, most)
         if machine.memory is None:
             return plan
         training = in_parts(plan.model, plan.training, machine.memory, options.accumulate, options.chunk_length)
@@ -93,7 +96,8 @@ def resolve(
         smallest = choose(Machine(precision, 1.0, available_memory()))
         require_step_memory(smallest.model, smallest.training)
         machine = measure_machine(options.hidden_size, options.precision)
-        measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1)
+        machine = machine._replace(speed=machine.speed * hosts.processes)
+        measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1, hosts=hosts)
     plan = choose(machine)
     for _ in range(_MEASUREMENTS if measure and _depends_on_speed(options) else 0):
         assert measure
@@ -148,6 +152,7 @@ def _choose(
     devices: int,
     based_on: ModelConfig | None,
     rare: int,
+    processes: int,
     machine: Machine,
     most_units: int,
 ) -> Plan:
@@ -174,7 +179,7 @@ def _choose(
 
     shape = choose_shape(readable, characters)
     epochs = options.epochs or min(MAX_EPOCHS, readable(shape) / (characters - 1))
-    batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes)
+    batch_size, window = choose_windows(options, shape, characters - 1, devices, outputs, notes, processes)
     if options.accumulate and batch_size != options.batch_size:
         batch_size = options.accumulate * max(1, batch_size // options.accumulate)
     lengths = parse_schedule(options.schedule)

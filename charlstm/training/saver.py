@@ -22,11 +22,11 @@ from charlstm.training.steps import TrainState
 class Saver:
     """Saves `run`. Reports and weights that cannot be written are kept in memory until they can."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, processes: int = 1) -> None:
         self.run = run
         self._reports: list[dict[str, Any]] = []
         self._weights: nnx.State | None = None
-        self._conditions = conditions(run.config.training)
+        self._conditions = conditions(run.config.training, processes)
 
     def report(self, report: Report) -> None:
         """Add a report to the metrics.

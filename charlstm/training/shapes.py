@@ -42,9 +42,17 @@ def choose_shape(readable: Callable[[BatchShape], float], characters: int) -> Ba
 
 
 def choose_windows(
-    options: TrainOptions, shape: BatchShape, pairs: int, devices: int, outputs: int, notes: list[str]
+    options: TrainOptions,
+    shape: BatchShape,
+    pairs: int,
+    devices: int,
+    outputs: int,
+    notes: list[str],
+    processes: int = 1,
 ) -> tuple[int, int]:
     """Streams and window such that a step reads at most a quarter of the text (or the whole, if asked for).
+
+    Of streams that are not given there are as many for each of the processes.
 
     What is left open of the two is reduced until the logits of a step are no more than `MAX_LOGITS`.
     """
@@ -84,4 +92,6 @@ def choose_windows(
         notes.append(
             f"the vocabulary is large: {batch_size} streams of {window} characters instead of {asked[0]} of {asked[1]}"
         )
+    if options.batch_size is None:
+        batch_size += -batch_size % processes
     return batch_size, window

@@ -32,12 +32,14 @@ from charlstm.runs.folder import (
 from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights
+from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.runtime.memory import available_memory
 from charlstm.runtime.setup import versions
 from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.sources import lasting_names
 from charlstm.text.spool import STDIN, is_read_once
+from charlstm.training.decisions import Read
 from charlstm.training.division import in_parts, to_fit
 from charlstm.training.footprint import require_step_memory
 from charlstm.training.journal import read_facts
@@ -62,8 +64,10 @@ class Start:
 
 
 @contextmanager
-def starting(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+def starting(options: TrainOptions, on_event: OnEvent, hosts: Hosts = ALONE) -> Iterator[Start]:
     """The run to train, new or resumed, which no other process may write to as long as the block lasts.
+
+    The processes that train it with this one open its text, too.
 
     Raises:
         ConfigError: settings contradict each other, the text or the weights to start from.
@@ -71,8 +75,20 @@ def starting(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
         RunError: there is a run already or none to resume, it is being trained, or its text has changed.
         StorageError: the folder cannot be written.
     """
-    with _resumed(options, on_event) if options.resume else _new(options, on_event) as start:
+    with _resumed(options, on_event) if options.resume else _new(options, on_event, hosts) as start:
+        _require_shared(start.run.config.training.batch_size, hosts)
+        hosts.tell(Read(start.run.config, start.run.vocabulary.to_json()))
+        hosts.meet()
         yield start
+
+
+def _require_shared(streams: int | None, hosts: Hosts) -> None:
+    """Refuse streams that the processes cannot share evenly."""
+    if streams and streams % hosts.processes:
+        raise ConfigError(
+            f"{streams} streams cannot be shared evenly by {hosts.processes} processes",
+            f"{setting('batch_size')} must be a multiple of the number of processes",
+        )
 
 
 @contextmanager
@@ -145,10 +161,11 @@ def _prolonged(run: Run, training: TrainingConfig, options: TrainOptions, charac
 
 
 @contextmanager
-def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+def _new(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator[Start]:
     """A new run, its settings closed and its folder made."""
     texts = names_of(options.texts)
     notes: list[str] = []
+    _require_shared(options.batch_size, hosts)
     if options.run:
         refuse_existing(user_path(options.run), options.overwrite)  # before the machine is measured
     base = load_weights(options.init_from) if options.init_from else None
@@ -166,8 +183,8 @@ def _new(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
     if options.validation and not len(held_out):
         notes.append("the text is too short to hold anything out: there will be no validation")
     on_event(Preparing(what="measuring this machine"))
-    symbols, rare, devices = len(corpus.vocabulary), corpus.vocabulary.rare, jax.local_device_count()
-    plan = resolve(options, len(training), symbols, devices, base and base.model, rare=rare)
+    symbols, rare, devices = len(corpus.vocabulary), corpus.vocabulary.rare, jax.local_device_count() * hosts.processes
+    plan = resolve(options, len(training), symbols, devices, base and base.model, rare=rare, hosts=hosts)
     config = RunConfig(
         model=plan.model,
         training=plan.training,

@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -24,8 +25,20 @@ from charlstm.model.dropout import drop_weights, dropout_masks
 from charlstm.model.loss import cross_entropy
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model, initial_parameters
-from charlstm.runtime.mesh import STREAMS, make_mesh, own_streams, pmean_tree, replicate, shard_streams
+from charlstm.runtime.hosts import ALONE, Hosts, silent_stdout
+from charlstm.runtime.mesh import (
+    STREAMS,
+    gather,
+    make_mesh,
+    own_copy,
+    own_streams,
+    pmean_tree,
+    relaid,
+    replicate,
+    shard_streams,
+)
 from charlstm.text.batches import Windows
+from charlstm.training.decisions import Gather, GoBack, Steps
 from charlstm.training.optimizer import Schedule, make_optimizer
 from charlstm.training.parts import accumulate, scan_in_chunks
 
@@ -66,6 +79,9 @@ def initial_state(model: ModelConfig, config: TrainingConfig, params: nnx.State 
 
 def shard_state(mesh: Mesh, state: TrainState) -> TrainState:
     """Put a state on the devices: recurrent states by stream, all else on each."""
+    if mesh.is_multi_process:
+        state = replicate(mesh, state)
+        return state._replace(states=relaid(mesh, state.states, P(STREAMS)))
     params, optimizer, step = replicate(mesh, (state.params, state.optimizer, state.step))
     return TrainState(params, optimizer, shard_streams(mesh, state.states), step)
 
@@ -157,33 +173,80 @@ class Collected(NamedTuple):
 class Stepper:
     """Makes steps without waiting for them: while the device computes one dispatch, the next one is prepared."""
 
-    def __init__(self, model: ModelConfig, config: TrainingConfig, windows: Windows, state: TrainState) -> None:
-        self.windows = windows
-        self.mesh = make_mesh(config.streams_at_once)
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: TrainingConfig,
+        windows: Windows,
+        state: TrainState,
+        hosts: Hosts = ALONE,
+    ) -> None:
+        self.windows, self._hosts = windows, hosts
+        self.mesh = make_mesh(config.streams_at_once, hosts.processes)
         self._steps = make_steps(model, config, self.mesh)
-        self.go_on_from(state)
+        self._place(state)
+        if self.mesh.is_multi_process:
+            self._compile()
 
     def go_on_from(self, state: TrainState) -> None:
         """Put a state on the devices; what was under way is forgotten."""
-        self.state = shard_state(self.mesh, state)
+        self._hosts.tell(GoBack())
+        self._place(state)
+
+    def _place(self, state: TrainState) -> None:
+        self._hosts.meet()
+        with self._hosts.together(), silent_stdout() if self.mesh.is_multi_process else nullcontext():
+            self.state = shard_state(self.mesh, state)
+            self._hosts.ready(self.state)
         self._pending: deque[tuple[int, Results]] = deque()
         self._seconds_per_step = math.inf  # so the first dispatch is a single step
         self.reset_timer()
 
+    def _compile(self) -> None:
+        """Compile the steps before anybody waits in one for another process: Gloo gives up after 30 seconds."""
+        self.start(Steps(0, []))
+        self._pending.clear()
+        self._hosts.meet()
+
     def dispatch(self, step: int, limit: int, schedule: Schedule) -> int:
         """Start at most `limit` steps, without waiting for them; returns how many."""
         count = max(1, min(limit, MAX_STEPS, int(_DISPATCH_SECONDS / self._seconds_per_step)))
-        inputs, targets = (shard_streams(self.mesh, ids, 2) for ids in self.windows.windows(step, count, MAX_STEPS))
-        rates = schedule.rates(step, count, MAX_STEPS)
-        self.state, results = self._steps(self.state, inputs, targets, rates, count)
-        self._pending.append((count, results))
+        steps = Steps(step, schedule.rates(step, count, count).tolist())
+        self._hosts.tell(steps)
+        self.start(steps)
         return count
+
+    def start(self, steps: Steps) -> None:
+        """Start these steps, without waiting for them."""
+        count, rates = len(steps.rates), np.zeros(MAX_STEPS, np.float32)
+        rates[:count] = steps.rates
+        windows = self.windows.windows(steps.step, count, MAX_STEPS)
+        with self._hosts.together():
+            inputs, targets = (shard_streams(self.mesh, ids, 2) for ids in windows)
+            self.state, results = self._steps(self.state, inputs, targets, rates, count)
+        self._pending.append((count, results))
+
+    @property
+    def params(self) -> nnx.State:
+        """The parameters, on devices of this process."""
+        return own_copy(self.state.params)
+
+    def whole_state(self) -> TrainState:
+        """The state as arrays of this process, with the recurrent states of all streams."""
+        if not self.mesh.is_multi_process:
+            return self.state
+        self._hosts.tell(Gather())
+        with self._hosts.together():
+            states = gather(self.mesh, self.state.states)
+            self._hosts.ready(states)
+        return own_copy(self.state._replace(states=states))
 
     def collect(self, under_way: int) -> Collected:
         """Wait until at most `under_way` dispatches are, and return what came in."""
         done = Collected()
         while len(self._pending) > under_way:
             count, results = self._pending.popleft()
+            self._hosts.ready(results)
             skipped = int(results.skipped)
             norm = float(results.gradient_norm) if skipped < count else done.gradient_norm
             # In double precision the sum is exact, and so the same however steps are divided into dispatches.

@@ -1,0 +1,143 @@
+"""Whether all processes of a run are alive, and whether what they do together gets on.
+
+Each gives a sign of life every second. Process 0 looks at all of them, the others at process 0 only, which tells them
+what it finds. Who is lost is known after a limit: a process that was killed, one that is stopped, a host without power
+and a network that is cut are the same from here.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from charlstm.errors import HostError, setting, worded
+
+_BEAT = 1.0  # seconds
+_PATIENCE = 5  # times the limit, for what all do together: a dispatch takes a quarter of a second, but may be compiled
+_GRACE = 10.0  # seconds in which a program may end by itself, once it knows that a process is lost
+
+
+class Watch:
+    """Watches over the processes `names` from `process`, one of them; those silent for `limit` seconds are lost."""
+
+    def __init__(self, client: Any, prefix: str, process: int, names: list[str], limit: float) -> None:
+        self._client, self._prefix, self._process, self._names, self._limit = client, prefix, process, names, limit
+        self._lost = ""  # who, and why
+        self._since: float | None = None  # when waiting began
+        self._ended = threading.Event()
+        self.is_asked_to_stop = False
+        now = time.monotonic()
+        self._heard = dict.fromkeys(range(len(names)) if process == 0 else [0], now)
+        self._signs: dict[int, str] = {}
+        # Two threads: where process 0 hangs, nobody answers the first one.
+        for work in (self._exchange, self._judge):
+            threading.Thread(target=work, daemon=True).start()
+
+    def check(self) -> None:
+        """Nothing, unless a process is lost.
+
+        Raises:
+            HostError: it is.
+        """
+        if self._lost:
+            raise self._error()
+
+    def cause(self, otherwise: str) -> HostError:
+        """Why a connection has ended, as soon as it is known."""
+        deadline = time.monotonic() + self._limit + 3 * _BEAT
+        while not self._lost and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._lost = self._lost or f"the connection to another process has ended: {otherwise}"
+        return self._error()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In the block this process waits for what all do together."""
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def fail(self, reason: str) -> None:
+        """Tell the others that this process ends, and why; process 0 gives them a moment to hear it."""
+        told = self._lost or reason
+        kind = "lost" if self._process == 0 else "failed"
+        with suppress(RuntimeError):
+            self._client.key_value_set(f"{self._prefix}/{kind}/{self._process}", told, allow_overwrite=True)
+        if self._process == 0:
+            time.sleep(2 * _BEAT)
+        self.close()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._ended.set()
+
+    def _error(self) -> HostError:
+        return HostError(
+            self._lost,
+            f"what was saved is sound: start all processes again with the same flags and {setting('resume', True)}",
+        )
+
+    def _exchange(self) -> None:
+        """Give signs of life, and note when those of others change."""
+        count = 0
+        while not self._ended.wait(_BEAT):
+            count += 1
+            with suppress(RuntimeError):  # nobody answers: that is what `_judge` is for
+                self._client.key_value_set(f"{self._prefix}/alive/{self._process}", str(count), allow_overwrite=True)
+                if self._process == 0:
+                    self._note(self._all("alive"))
+                    failed, self.is_asked_to_stop = self._all("failed"), bool(self._all("stop"))
+                    self._lose(next(iter(failed.values()), ""))
+                else:
+                    self._note({0: self._client.blocking_key_value_get(f"{self._prefix}/alive/0", 1000)})
+                    self._lose(self._all("lost").get(0, ""))
+
+    def _all(self, kind: str) -> dict[int, str]:
+        found = self._client.key_value_dir_get(f"{self._prefix}/{kind}/")
+        return {int(key.rsplit("/", 1)[1]): value for key, value in found}
+
+    def _note(self, signs: dict[int, str]) -> None:
+        now = time.monotonic()
+        for number, sign in signs.items():
+            if number in self._heard and self._signs.get(number) != sign:
+                self._signs[number], self._heard[number] = sign, now
+
+    def _judge(self) -> None:
+        """Find out who is lost; where this program does not end by itself then, end it."""
+        last = time.monotonic()
+        while not self._ended.wait(_BEAT / 4):
+            now = time.monotonic()
+            if now - last > self._limit / 2:  # it was this process that was stopped, or its machine that slept
+                self._heard = dict.fromkeys(self._heard, now)
+                self._since = self._since and now
+            last = now
+            for number, heard in self._heard.items():
+                if number != self._process and now - heard > self._limit:
+                    self._lose(f"{self._names[number]} has given no sign of life for {self._limit:g} seconds")
+            since = self._since
+            if since is not None and now - since > _PATIENCE * self._limit:
+                self._lose(f"{self._names[self._process]} has waited for the others for {_PATIENCE * self._limit:g} s")
+            if self._lost:
+                self._ended.wait(_GRACE)
+                if not self._ended.is_set():
+                    self._exit()
+                return
+
+    def _lose(self, why: str) -> None:
+        if why and not self._lost:
+            self._lost = why
+            if self._process == 0:
+                with suppress(RuntimeError):
+                    self._client.key_value_set(f"{self._prefix}/lost/0", why, allow_overwrite=True)
+
+    def _exit(self) -> None:
+        """End a program that waits in C++, where no exception reaches it."""
+        error = self._error()
+        with suppress(OSError, ValueError):
+            print(f"error: {worded(error.raw_message)}\nhint: {error.hint}", file=sys.stderr, flush=True)
+        os._exit(1)
