@@ -89,6 +89,13 @@ class TrainOptions:
     weight_drop: float | None = option(
         None, "Dropout rate of the recurrent weights; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
     )
+    members: int = option(
+        1,
+        "Train so many networks side by side, from this seed and the next ones, which predict together: better than "
+        "one, and as many times slower.",
+        _MODEL,
+        from_one(8),
+    )
     network_alone: bool = option(
         False, "Count no n-grams of the text, to stand beside the network once it is trained.", _MODEL
     )

@@ -42,13 +42,14 @@ def available_memory(root: Path = Path("/")) -> int | None:
     return min([*_machine(root), *_groups(root), *_limits(root)], default=None)
 
 
-def sharing_devices(batch_size: int) -> int:
-    """How many of the devices that share `batch_size` streams take their memory from one and the same."""
+def sharing_devices(batch_size: int, members: int = 1) -> int:
+    """How many of the devices that share `batch_size` streams, of several members, take their memory from one and the
+    same."""
     import jax
 
     from charlstm.runtime.mesh import make_mesh
 
-    return make_mesh(batch_size).size if jax.local_devices()[0].platform == "cpu" else 1
+    return make_mesh(batch_size, members).size if jax.local_devices()[0].platform == "cpu" else 1
 
 
 @contextmanager

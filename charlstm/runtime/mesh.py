@@ -10,17 +10,31 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-STREAMS = "streams"
+STREAMS, MEMBERS = "streams", "members"
 MIN_STREAMS = 4  # of a device: for fewer a second device does not pay
 _SMALL = 2**18  # numbers; to copy larger arrays into one costs more than an all-reduce of their own
 
 
-def make_mesh(batch_size: int) -> Mesh:
-    """As many devices as share `batch_size` streams evenly, at least four streams each."""
+def make_mesh(batch_size: int, members: int = 1) -> Mesh:
+    """As many devices as share `batch_size` streams evenly, at least four streams each.
+
+    Of several `members` each group of devices has as many, which it trains one after the other; the more groups, the
+    less devices have to tell each other.
+    """
     devices = jax.local_devices()
-    maximum = min(len(devices), max(1, batch_size // MIN_STREAMS))
-    count = next(n for n in range(maximum, 0, -1) if batch_size % n == 0)
-    return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+
+    def sharing(available: int) -> int:
+        maximum = min(available, max(1, batch_size // MIN_STREAMS))
+        return next(n for n in range(maximum, 0, -1) if batch_size % n == 0)
+
+    if members == 1:
+        count = sharing(len(devices))
+        return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+    even = (groups for groups in range(1, len(devices) + 1) if members % groups == 0)
+    shapes = ((groups, sharing(len(devices) // groups)) for groups in even)
+    groups, count = max(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
+    axes = (AxisType.Auto,) * 2
+    return jax.make_mesh((groups, count), (MEMBERS, STREAMS), axis_types=axes, devices=devices[: groups * count])
 
 
 def replicate(mesh: Mesh, tree):

@@ -7,14 +7,14 @@ from charlstm.runtime.mesh import make_mesh
 from charlstm.runtime.processor import processor
 
 
-def conditions(batch_size: int) -> dict[str, str]:
+def conditions(batch_size: int, members: int = 1) -> dict[str, str]:
     """Those of this program and machine, by name."""
     device = jax.local_devices()[0]
     return {
         "charlstm": __version__,
         "jax": jax.__version__,
         "processor": processor() if device.platform == "cpu" else device.device_kind,
-        "devices": str(make_mesh(batch_size).size),
+        "devices": str(make_mesh(batch_size, members).size),
     }
 
 

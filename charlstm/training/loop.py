@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from charlstm.errors import RunError, StorageError, TrainingError, setting
 from charlstm.evaluation.static import score_text
@@ -25,8 +23,10 @@ from charlstm.events import (
     SampleDue,
     Saved,
 )
+from charlstm.model.members import Params
 from charlstm.runs.checkpoints import load_checkpoint
 from charlstm.runs.folder import Run
+from charlstm.runs.weights import load_weights
 from charlstm.score import Score
 from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
@@ -49,7 +49,7 @@ _MOST_TO_COUNT = 0.1  # of the time that a run is given
 def train(
     run: Run,
     corpus: Corpus,
-    params: nnx.State[Any, Any] | None = None,
+    params: Params | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     should_save: Callable[[], bool] = lambda: False,
@@ -94,6 +94,8 @@ def train(
     if session.is_to_count:
         yield Counting(step=session.journal.step)
         session.count()
+    if reason != "stopped":
+        session.score_members()
     session.journal.ended = "" if reason == "stopped" else reason  # not before: a run that is killed now counts later
     session.save(with_weights=False)
     yield Saved(step=session.journal.step, best=session.journal.best is None)
@@ -109,7 +111,7 @@ def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
     lengths = planned.schedule[: len(journal.lengths)]
     longest = max(planned.steps, *(total for _, total in planned.schedule), 0)
     if (
-        checkpoint.state.step != journal.step
+        (checkpoint.state.step != journal.step).any()
         or journal.schedule.total > longest
         or (planned.schedule and not journal.prolonged and lengths != journal.lengths)
     ):
@@ -123,7 +125,7 @@ def _resumed(run: Run) -> tuple[TrainState, Journal, tuple[str, ...]]:
         )
     run.metrics.cut(journal.step)
     damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
-    changed = differences(before, conditions(config.batch_size))
+    changed = differences(before, conditions(config.batch_size, run.config.model.members))
     return checkpoint.state, journal, tuple(filter(None, (damage, changed)))
 
 
@@ -146,9 +148,12 @@ class _Session:
             raise RunError(f"the checkpoint of {run.path} is not of this text", "the file is damaged")
         self.journal = journal
         self.clock = Clock(
-            journal.elapsed, self._config.minutes and 60 * self._config.minutes - self._seconds_to_count()
+            journal.elapsed,
+            self._config.minutes and 60 * self._config.minutes - self._seconds_to_count(),
+            2.4 if run.config.model.members > 1 else 1.2,  # each of them is scored alone, too
         )
         self._with_counts: Score | None = None
+        self._members: list[Score] = []
         self._last_save = self.clock.elapsed()
         self._score_is_finite = True
         if not journal.schedule.total:
@@ -331,6 +336,13 @@ class _Session:
         if self.journal.best:
             self._with_counts = score_text(weights, self._validation_ids[: self.journal.best.characters + 1])
 
+    def score_members(self) -> None:
+        """Score each of several members alone as the last validation did all of them together."""
+        run = self._saver.run
+        if self.journal.best and run.config.model.members > 1:
+            weights, ids = load_weights(run.weights_path), self._validation_ids[: self.journal.best.characters + 1]
+            self._members = [score_text(weights.member(k).alone, ids) for k in range(run.config.model.members)]
+
     def finished(self, reason: Reason) -> Finished:
         """The last event."""
         journal = self.journal
@@ -340,6 +352,7 @@ class _Session:
             best=journal.best,
             best_step=journal.best_step,
             with_counts=self._with_counts,
+            members=self._members,
             held_out=max(0, len(self._validation_ids) - 1),
             loss=journal.loss,
             elapsed_seconds=self.clock.elapsed(),
