@@ -41,7 +41,8 @@ class ModelConfig:
     """The shape of a model.
 
     `dropout` is the dropout rate of each layer's output, `weight_drop` that of the recurrent weights; a mask lasts for
-    one window. `rare` is how many symbols, the last ones, are one and the same to the network.
+    one window. `rare` is how many symbols, the last ones, are one and the same to the network. Several `members` are
+    networks of that shape which predict together.
     """
 
     vocabulary_size: int
@@ -52,6 +53,7 @@ class ModelConfig:
     cell: Cell = "lstm"
     weight_drop: float = 0.0
     rare: int = 0
+    members: int = 1
 
     def __post_init__(self) -> None:
         _check(self)
@@ -60,6 +62,12 @@ class ModelConfig:
     def for_inference(self) -> "ModelConfig":
         """The same without what only training uses: programs are compiled once for all dropout rates."""
         return dataclasses.replace(self, dropout=0.0, weight_drop=0.0)
+
+    @property
+    def words(self) -> str:
+        """`1 x 512 LSTM`, `3 members of 1 x 512 LSTM`."""
+        network = f"{self.layers} x {self.hidden_size} {self.cell.upper()}"
+        return network if self.members == 1 else f"{self.members} members of {network}"
 
     @property
     def gates(self) -> int:

@@ -140,7 +140,8 @@ class Finished:
 
     Short runs validate on a piece of the `held_out` characters: `best.characters` of them. `schedule` repeats the run:
     at each of its steps, the number of steps in all; empty where the clock decided more than this. `best` is the
-    network's own; `with_counts` is the same with counts beside it, if there are any.
+    network's own; `with_counts` is the same with counts beside it, if there are any. Of several members it is of what
+    they predict together, and `members` are the scores of each alone; none where the run was stopped.
     """
 
     reason: Reason
@@ -151,6 +152,7 @@ class Finished:
     loss: float
     elapsed_seconds: float
     with_counts: Score | None = None
+    members: list[Score] = field(default_factory=list[Score])
     schedule: list[list[int]] = field(default_factory=list[list[int]])
 
 

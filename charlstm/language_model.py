@@ -85,11 +85,7 @@ class LanguageModel:
         return self.weights.vocabulary
 
     def __repr__(self) -> str:
-        shape = self.config.model
-        return (
-            f"<LanguageModel {shape.layers} x {shape.hidden_size} {shape.cell.upper()}, "
-            f"{len(self.vocabulary)} {self.vocabulary.unit}s>"
-        )
+        return f"<LanguageModel {self.config.model.words}, {len(self.vocabulary)} {self.vocabulary.unit}s>"
 
     @method_takes(SampleOptions)
     def sample(self, options: SampleOptions) -> str:

@@ -22,7 +22,7 @@ from jaxtyping import install_import_hook  # noqa: E402
 # Every call of these modules is checked against the shapes in its signature.
 _CHECKED = (
     *("model.lstm", "model.gru", "model.rnn", "model.scan", "model.products", "model.network"),
-    *("model.loss", "model.dropout", "training.muon"),
+    *("model.loss", "model.dropout", "model.members", "training.muon"),
     *("sampling.filters", "sampling.generation"),
 )
 install_import_hook([f"charlstm.{name}" for name in _CHECKED], "beartype.beartype")
@@ -99,6 +99,7 @@ def small_run(
     dropout: float = 0.2,
     weight_drop: float | None = None,
     hidden_size: int = 12,
+    members: int = 1,
     **changes: object,
 ) -> Run:
     """A run of 20 steps; any field of the training may be given."""
@@ -110,6 +111,7 @@ def small_run(
         embedding_size=8,
         dropout=dropout,
         weight_drop=weight_drop,
+        members=members,
     )
     training = training_config(**changes)
     about = CorpusConfig(

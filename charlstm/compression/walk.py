@@ -34,8 +34,9 @@ Exchange = Callable[[int, np.ndarray], np.ndarray]
 def walk(weights: Weights, count: int, streams: int, rate: float, exchange: Exchange) -> Iterator[int]:
     """Have `exchange` code all `count` symbols, a time step after the other; yields how many are done.
 
-    With a `rate` above 0 the weights learn from what is done.
+    With a `rate` above 0 the weights learn from what is done. Of several members it is the first one that predicts.
     """
+    weights = weights.member(0)
     model = weights.model.for_inference()
     step, table_of = _make_step(model), make_table(model)
     params, states = jax.device_put(weights.params), zero_states(model, streams)

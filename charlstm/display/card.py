@@ -25,7 +25,7 @@ def show_card(card: "Card") -> None:
     model = card.config.model
     result(card.name)
     result(
-        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {count(card.parameters, 'parameter')}, "
+        f"{model.words}, {count(card.parameters, 'parameter')}, "
         f"dropout {model.dropout:g}, weight drop {model.weight_drop:g}"
     )
     show()

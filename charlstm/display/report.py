@@ -139,7 +139,7 @@ def _header(card: "Card") -> Element:
     if last and last["elapsed_seconds"] is not None:
         figures["training time"] = duration(last["elapsed_seconds"])
     read = f" that has read {last['characters']:,} {unit}s, {last['epoch']:.3g} epochs" if last else ""
-    lead = element("p", f"{model.layers} x {model.hidden_size} {model.cell.upper()}{read}.", class_="lead")
+    lead = element("p", f"{model.words}{read}.", class_="lead")
     parts = (element("div", element("dt", name), element("dd", value)) for name, value in figures.items())
     return element("header", element("h1", last_part(card.name)), lead, element("dl", *parts, class_="figures"))
 

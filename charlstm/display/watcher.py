@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 from rich.console import Group
@@ -36,7 +37,7 @@ def _describe(event: events.Started) -> None:
         f"{training.validation:.0%} of them for validation"
     )
     note(
-        f"{model.layers} x {model.hidden_size} {model.cell.upper()}, {event.parameters:,} parameters, "
+        f"{model.words}, {event.parameters:,} parameters, "
         f"dropout {model.dropout:g}, weight drop {model.weight_drop:g}; "
         f"{count(training.batch_size, 'stream')}, windows of {training.sequence_length}; "
         f"{budget} in {training.precision}"
@@ -177,6 +178,10 @@ class Watcher:
             result(
                 f"best validation loss {nats(best.loss)}, perplexity {best.perplexity:.3f}, at step {event.best_step:,}"
             )
+            if event.members:
+                losses = [score.loss for score in event.members]
+                alone = ", ".join(f"{loss:.4f}" for loss in losses)
+                result(f"the members alone {alone}; averaging them gained {fmean(losses) - best.loss:.4f} nats")
             if event.with_counts:
                 both = event.with_counts
                 result(f"with counts beside the network {nats(both.loss)}, perplexity {both.perplexity:.3f}")
@@ -206,6 +211,7 @@ def _plain(event: Any) -> dict[str, Any]:
         for name in ("best", "with_counts"):
             score = getattr(event, name)
             plain[name] = score and score.to_dict()
+        plain["members"] = [score.to_dict() for score in event.members]
         plain["schedule"] = format_schedule(event.schedule)
     return plain
 

@@ -74,7 +74,8 @@ class Adapter:
 
     @classmethod
     def measured(cls, weights: Weights, training_ids: np.ndarray, exact: bool = False) -> "Adapter":
-        """With the RMS over the training part, ahead of what `tune` reads."""
+        """With the RMS over the training part, ahead of what `tune` reads; of several members the first one learns."""
+        weights = weights.member(0)
         ids = training_ids[:-_TRIAL] if len(training_ids) > 2 * _TRIAL else training_ids
         ids = ids[-_STATISTICS:]
         windows = Windows(ids, _MANY, PIECE)

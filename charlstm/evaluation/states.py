@@ -30,7 +30,7 @@ def states_every(weights: Weights, ids: np.ndarray, length: int, start: int) -> 
 
     Each n is a multiple of 256. The states are exact to the warm-up of a stream; the last ones are of no place.
     """
-    mesh = make_mesh(_STREAMS)
+    weights, mesh = weights.member(0), make_mesh(_STREAMS)
     read = _make_reader(weights.model.for_inference(), mesh)
     params = replicate(mesh, weights.params)
     at_once = _STREAMS * _DISPATCH

@@ -15,7 +15,6 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -24,6 +23,7 @@ from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.tally import Tally
 from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy, entropy
+from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 from charlstm.runtime.memory import MAX_LOGITS
@@ -104,7 +104,7 @@ def make_scorer(model: ModelConfig, mesh: Mesh, each: bool = False):
         check_vma=False,
     )
     def score(params, counts, states, inputs, targets, mask):
-        network = beside(nnx.merge(definition, params), counts)
+        network = beside(merge(definition, params), counts)
 
         def window(carry, at):
             states, sums = carry

@@ -13,13 +13,13 @@ from functools import lru_cache
 
 import jax
 import numpy as np
-from flax import nnx
 
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError
 from charlstm.evaluation.static import fitting_window
 from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
+from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
 from charlstm.options import ReadOptions
 from charlstm.runs.texts import find_files, names_of, own_text
@@ -93,7 +93,7 @@ def _make_reader(model: ModelConfig):
 
     @jax.jit
     def read(params, counts, states, inputs, targets):
-        network = beside(nnx.merge(definition, params), counts)
+        network = beside(merge(definition, params), counts)
 
         def window(states, at):
             inputs, targets = at

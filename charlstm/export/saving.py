@@ -40,7 +40,7 @@ def places(options: ExportOptions) -> tuple[Path, Path]:
 
 
 def export_onnx(weights: "Weights", options: ExportOptions) -> None:
-    """Write the network, without counts, as an ONNX model that takes one step (see step.py).
+    """Write the network, of several members the first, without counts, as an ONNX model of one step (see step.py).
 
     Metadata are JSON: `config` and `vocabulary` as in the weights file, `symbols`, what each id is written as (in the
     unit "byte" the character of that number), and `start`, the id that is read first where there is no prompt.
@@ -55,7 +55,8 @@ def export_onnx(weights: "Weights", options: ExportOptions) -> None:
     from charlstm.export.step import step_graph
     from charlstm.model.parameters import to_tensors
 
-    tensors = {name: np.asarray(tensor) for name, tensor in to_tensors(weights.params).items()}
+    weights = weights.member(0)
+    tensors = {name: np.asarray(tensor) for name, tensor in to_tensors(weights.networks[0]).items()}
     if sum(tensor.nbytes for tensor in tensors.values()) > _MAX_BYTES:
         raise ConfigError("the network is larger than an ONNX file may be, 2 GiB", "train one with fewer units")
     graph = step_graph(weights.model, tensors, options.int8)

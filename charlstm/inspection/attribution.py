@@ -76,6 +76,7 @@ def attribute(weights: Weights, options: InspectOptions) -> list[Attribution]:
         RunError: the run's own text has changed since, or the weights are not finite.
         VocabularyError: a character is unknown, and is not to be skipped.
     """
+    weights = weights.member(0)
     passage, vocabulary = open_passage(weights, options, _LENGTH), weights.vocabulary
     [ids] = passage.pieces
     first = int(ids[0] == vocabulary.boundary)  # the boundary before a text is not in it

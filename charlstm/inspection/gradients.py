@@ -88,19 +88,19 @@ def gradient_flow(weights: Weights, options: InspectOptions) -> GradientFlow:
         CorpusError: the text cannot be read, or has fewer than three characters.
         RunError: a run beside cannot be loaded, or its weights are not finite.
     """
-    lags = options.lags or LAGS
-    others = [(path, load_weights(user_path(path))) for path in options.runs_beside]
+    weights, lags = weights.member(0), options.lags or LAGS
+    others = [(path, load_weights(user_path(path)).member(0)) for path in options.runs_beside]
     for name, each in [("the run", weights), *others]:
         if options.layer and options.layer > each.model.layers:
             raise ConfigError(f"{setting('layer')} is {options.layer}, but {name} has {each.model.layers}")
     windows, where = _windows(weights, options, lags)
-    flows = [measure_flow("this run", weights.model, weights.params, windows, lags)]
+    flows = [measure_flow("this run", weights.model, weights.networks[0], windows, lags)]
     for cell in get_args(Cell):
         model = dataclasses.replace(weights.model, cell=cell)
         params = untrained(model, weights.config.training.seed)
         flows.append(measure_flow("at initialisation", model, params, windows, lags))
     for name, each in others:
-        flows.append(measure_flow(name, each.model, each.params, _windows(each, options, lags)[0], lags))
+        flows.append(measure_flow(name, each.model, each.networks[0], _windows(each, options, lags)[0], lags))
     if options.layer:
         flows = [flow.of_layer(options.layer) for flow in flows]
     return GradientFlow(flows, where)

@@ -10,11 +10,11 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from charlstm.config import ModelConfig
 from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
+from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.weights import Weights
 
@@ -58,7 +58,7 @@ def _make_reader(model: ModelConfig, top: int):
 
     @jax.jit
     def read(params, counts, states, inputs, targets):
-        network = beside(nnx.merge(definition, params), counts)
+        network = beside(merge(definition, params), counts)
         logits, states = network(inputs[:, None], states)
         nats = cross_entropy(logits, targets[:, None], model.rare)[:, 0]
         logs = jax.nn.log_softmax(logits[:, 0])

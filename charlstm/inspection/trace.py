@@ -34,7 +34,7 @@ def trace(weights: Weights, ids: np.ndarray, states: States | None = None) -> It
 
 def trace_streams(weights: Weights, ids: np.ndarray, states: States | None = None) -> Iterator[Insides]:
     """The same of the streams `[N, B]`, in blocks whose fields are `[n, B, H]`: their memory grows with neither."""
-    streams = ids.shape[1]
+    weights, streams = weights.member(0), ids.shape[1]
     length = max(1, BLOCK // streams)
     read, params = _make_reader(weights.model.for_inference()), jax.device_put(weights.params)
     states = zero_states(weights.model, streams) if states is None else states

@@ -7,6 +7,7 @@ scan         all time steps of a cell: as JAX differentiates them, and fast, wit
 products     kernels times inputs, and the order of axes in which they are fast
 cells        the cells by their names
 network      embedding, layers and head, as Flax NNX modules
+members      networks that predict together: the mean of their probabilities
 counts       n-grams beside the network, mixed with what it predicts
 loss         cross-entropy
 parameters   fresh ones, those of a grown vocabulary, and each of them by its name

@@ -33,7 +33,8 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.network import CharRNN, States, zero_states
+from charlstm.model.members import AverageRNN, zero_states
+from charlstm.model.network import CharRNN
 
 RECENT = 16  # symbols that are remembered: of longer words their last ones
 CONTEXT = 8  # M; with 6 the mixture is 0.001 to 0.005 nats worse, and tables are made in half the time
@@ -67,7 +68,7 @@ class Counts(NamedTuple):
 class Reading(NamedTuple):
     """The state of a network with counts beside it: its own, and the last ids, each + 1, and 0 where there is none."""
 
-    states: States
+    states: Any
     recent: Integer[Array, "S {RECENT}"]
 
 
@@ -163,7 +164,7 @@ def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N
 class CountingRNN:
     """A network with counts beside it: called as it is, with a `Reading` for its states, it tells log p for logits."""
 
-    def __init__(self, network: CharRNN, counts: Counts) -> None:
+    def __init__(self, network: CharRNN | AverageRNN, counts: Counts) -> None:
         self._network, self._counts = network, counts
 
     def __call__(self, ids: Integer[Array, "T S"], reading: Reading) -> tuple[Float[Array, "T S R"], Reading]:
@@ -173,16 +174,14 @@ class CountingRNN:
         recent = jnp.stack([read[place : place + len(ids)] for place in range(1, RECENT + 1)], -1)
         return mix(self._counts, logits, recent), Reading(states, read[-RECENT:].T)
 
-    def step(
-        self, ids: Integer[Array, " S"], reading: Reading, gate_table: Float[Array, "R G"] | None
-    ) -> tuple[Float[Array, "S V"], Reading]:
+    def step(self, ids: Integer[Array, " S"], reading: Reading, gate_table: Any) -> tuple[Float[Array, "S V"], Reading]:
         """The same for a single time step."""
         logits, states = self._network.step(ids, reading.states, gate_table)
         recent = jnp.append(reading.recent[:, 1:], ids.astype(jnp.int32)[:, None] + 1, 1)
         return mix(self._counts, logits, recent), Reading(states, recent)
 
 
-def beside(network: CharRNN, counts: Counts | None) -> Any:
+def beside(network: CharRNN | AverageRNN, counts: Counts | None) -> Any:
     """The network with its counts, or as it is where there are none."""
     return network if counts is None else CountingRNN(network, counts)
 

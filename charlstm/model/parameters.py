@@ -30,8 +30,8 @@ def initial_parameters(config: ModelConfig, seed: int | Array) -> nnx.State:
 
 
 def count_parameters(config: ModelConfig) -> int:
-    """How many numbers the model learns."""
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
+    """How many numbers the model learns, those of all its members."""
+    return config.members * sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
 
 
 def grow_parameters(old: ModelConfig, params: nnx.State, new: ModelConfig) -> nnx.State:

@@ -90,6 +90,13 @@ class TrainOptions:
     weight_drop: float | None = option(
         None, "Dropout rate of the recurrent weights; one mask for a whole window.", _MODEL, BELOW_ONE, _SIZED
     )
+    members: int = option(
+        1,
+        "Train so many networks side by side, from this seed and the next ones, which predict together: better than "
+        "one, and as many times slower.",
+        _MODEL,
+        from_one(8),
+    )
     network_alone: bool = option(
         False, "Count no n-grams of the text, to stand beside the network once it is trained.", _MODEL
     )
@@ -215,6 +222,11 @@ class TrainOptions:
                     f"{self.processes - 1}"
                 )
         names = [self.texts] if isinstance(self.texts, str | Path) else self.texts
+        if (given or self.distributed) and self.members > 1:
+            raise ConfigError(
+                f"{setting('members', self.members)} are trained on one host",
+                "train them there, or several processes one network",
+            )
         if (given or self.distributed) and "-" in map(str, names):
             raise ConfigError(
                 "standard input is that of one process", "give all processes a file, for each reads the text itself"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from charlstm.config import ModelConfig, RunConfig, to_dict
-from charlstm.model.parameters import abstract_model, to_tensors
+from charlstm.model.members import abstract_params, name_tensors
 from charlstm.runs.folder import CONFIG, WEIGHTS, exists, open_any_run, read_header
 from charlstm.runs.tensors import load_tensors
 from charlstm.runs.weights import Weights
@@ -117,6 +117,6 @@ def card_of(weights: Weights) -> Card:
 
 def _tensors(model: ModelConfig) -> list[Tensor]:
     """The parameters of a model of that shape."""
-    shapes = {name: leaf.shape for name, leaf in to_tensors(abstract_model(model)[1]).items()}
+    shapes = {name: leaf.shape for name, leaf in name_tensors(abstract_params(model)).items()}
     total = sum(map(math.prod, shapes.values()))
     return [Tensor(name, shape, math.prod(shape), math.prod(shape) / total) for name, shape in shapes.items()]

@@ -9,7 +9,7 @@ from flax import nnx
 
 from charlstm.config import ModelConfig, RunConfig
 from charlstm.model.counts import Counts, checked_counts
-from charlstm.model.parameters import from_tensors, to_tensors
+from charlstm.model.members import Params, name_tensors, of_one, params_from
 from charlstm.runs.folder import find_weights, make_header, read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
 from charlstm.runtime.memory import require_memory
@@ -24,12 +24,12 @@ _COPIES = 3  # as it is read, on the device, and in the form that a program want
 class Weights:
     """A trained model as sampling and evaluation need it; `run` is the folder that it was loaded from, if any.
 
-    `counts` stand beside the network where its text was counted.
+    `counts` stand beside the network where its text was counted. Several members predict together.
     """
 
     config: RunConfig
     vocabulary: Vocabulary
-    params: nnx.State
+    params: Params
     run: Path | None = None
     counts: Counts | None = None
 
@@ -43,11 +43,21 @@ class Weights:
         """The network without counts."""
         return replace(self, counts=None)
 
+    @property
+    def networks(self) -> tuple[nnx.State, ...]:
+        """The parameters of each member."""
+        return self.params if isinstance(self.params, tuple) else (self.params,)
+
+    def member(self, number: int) -> "Weights":
+        """A member as a model of its own; what looks inside a network, or learns from a text, takes the first one."""
+        config = replace(self.config, model=of_one(self.model))
+        return replace(self, config=config, params=self.networks[number])
+
 
 def fingerprint(weights: Weights) -> str:
     """The SHA-256 of the parameters: what tells one model from another, whatever files they are in."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(to_tensors(weights.params).items()):
+    for name, tensor in sorted(name_tensors(weights.params).items()):
         array = np.asarray(tensor, order="C")
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
@@ -61,7 +71,7 @@ def save_weights(path: Path, weights: Weights) -> None:
         StorageError: it cannot be written.
     """
     counts = {f"{_COUNTS}{name}": table for name, table in (weights.counts._asdict() if weights.counts else {}).items()}
-    save_tensors(path, to_tensors(weights.params) | counts, make_header(weights.config, weights.vocabulary))
+    save_tensors(path, name_tensors(weights.params) | counts, make_header(weights.config, weights.vocabulary))
 
 
 def load_weights(path: Path | str) -> Weights:
@@ -82,4 +92,4 @@ def load_weights(path: Path | str) -> Weights:
     run = source if file != source else None
     counted = {name.removeprefix(_COUNTS): tensors.pop(name) for name in [*tensors] if name.startswith(_COUNTS)}
     counts = checked_counts(counted, config.model, str(file)) if counted else None
-    return Weights(config, vocabulary, from_tensors(config.model, tensors, str(file)), run, counts)
+    return Weights(config, vocabulary, params_from(config.model, tensors, str(file)), run, counts)

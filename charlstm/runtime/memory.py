@@ -42,13 +42,14 @@ def available_memory(root: Path = Path("/")) -> int | None:
     return min([*_machine(root), *_groups(root), *_limits(root)], default=None)
 
 
-def sharing_devices(streams: int) -> int:
-    """How many of the devices that share so many streams take their memory from one and the same."""
+def sharing_devices(streams: int, members: int = 1) -> int:
+    """How many of the devices that share so many streams, of several members, take their memory from one and the
+    same."""
     import jax
 
     from charlstm.runtime.mesh import make_mesh
 
-    return make_mesh(streams).size if jax.local_devices()[0].platform == "cpu" else 1
+    return make_mesh(streams, members=members).size if jax.local_devices()[0].platform == "cpu" else 1
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-STREAMS = "streams"
+STREAMS, MEMBERS = "streams", "members"
 MIN_STREAMS = 4  # of a device: for fewer a second device does not pay
 _SMALL = 2**18  # numbers; to copy larger arrays into one costs more than an all-reduce of their own
 
@@ -22,10 +22,12 @@ def sharing(streams: int, devices: int) -> int:
     return next(n for n in range(maximum, 0, -1) if streams % n == 0)
 
 
-def make_mesh(streams: int, processes: int = 1) -> Mesh:
+def make_mesh(streams: int, *, processes: int = 1, members: int = 1) -> Mesh:
     """As many devices as share so many streams, which are read at once.
 
-    They are those of this process or, of several processes, as many of each, in the order of the processes.
+    They are those of this process or, of several processes, as many of each, in the order of the processes. Of several
+    `members` each group of devices has as many, which it trains one after the other; the more groups, the less devices
+    have to tell each other.
     """
     if processes > 1:
         of_process = [[d for d in jax.devices() if d.process_index == number] for number in range(processes)]
@@ -33,13 +35,14 @@ def make_mesh(streams: int, processes: int = 1) -> Mesh:
         chosen = np.array([devices[:count] for devices in of_process])
         return Mesh(chosen.reshape(-1), (STREAMS,), axis_types=(AxisType.Auto,))
     devices = jax.local_devices()
-    count = sharing(streams, len(devices))
-    return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
-
-
-def _sharing(devices: int, streams: int) -> int:
-    maximum = min(devices, max(1, streams // MIN_STREAMS))
-    return next(n for n in range(maximum, 0, -1) if streams % n == 0)
+    if members == 1:
+        count = sharing(streams, len(devices))
+        return jax.make_mesh((count,), (STREAMS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+    even = (groups for groups in range(1, len(devices) + 1) if members % groups == 0)
+    shapes = ((groups, sharing(streams, len(devices) // groups)) for groups in even)
+    groups, count = max(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
+    axes = (AxisType.Auto,) * 2
+    return jax.make_mesh((groups, count), (MEMBERS, STREAMS), axis_types=axes, devices=devices[: groups * count])
 
 
 def replicate(mesh: Mesh, tree):

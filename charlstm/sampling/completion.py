@@ -13,17 +13,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jax import Array
 from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.counts import RECENT, mix
-from charlstm.model.network import States, zero_states
+from charlstm.model.members import merge, zero_states
 from charlstm.model.parameters import abstract_model
 from charlstm.options import To
 from charlstm.runs.weights import Weights
@@ -209,10 +209,10 @@ def _make_step(model: ModelConfig):
 
     @jax.jit
     def step(
-        params, table: Array | None, ids: Integer[Array, " B"], leaves: list[Float[Array, "B H"]]
+        params, table: Any, ids: Integer[Array, " B"], leaves: list[Float[Array, "B H"]]
     ) -> tuple[Float[Array, "B V"], list[Float[Array, "B H"]]]:
-        states: States = jax.tree.unflatten(structure, leaves)
-        logits, states = nnx.merge(definition, params).step(ids, states, table)
+        states = jax.tree.unflatten(structure, leaves)
+        logits, states = merge(definition, params).step(ids, states, table)
         return jax.nn.log_softmax(logits), jax.tree.leaves(states)
 
     return step

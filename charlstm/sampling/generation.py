@@ -6,12 +6,11 @@ V: vocabulary.  S: streams that are sampled in parallel.  C: characters of a chu
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -20,7 +19,7 @@ from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
 from charlstm.model.counts import RECENT, Counts, Reading, beside, mix
-from charlstm.model.network import States
+from charlstm.model.members import Params, merge
 from charlstm.model.parameters import abstract_model
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters, sample_ids
@@ -42,7 +41,7 @@ def _uniforms(keys: Key[Array, " S"], numbers: Integer[Array, " C"]) -> Float[Ar
 class Streams(NamedTuple):
     """What texts are at a place: states, logits of the next character and, where repetition has a price, copies."""
 
-    states: States | Reading
+    states: Any
     logits: Float[Array, "S V"]
     copies: Copies | None
 
@@ -74,13 +73,13 @@ def make_chunk(model: ModelConfig, filters: Filters, mesh: Mesh, is_scored: bool
     def chunk(
         params,
         counts: Counts | None,
-        table: Array | None,
+        table: Any,
         mask: Array | None,
         streams: Streams,
         seeds: Array,
         first: Array,
     ):
-        network = beside(nnx.merge(definition, params), counts)
+        network = beside(merge(definition, params), counts)
         # Each stream has its own randomness: what is sampled does not depend on which others there are.
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 0))(seeds)
         # For all characters at once: each would cost more than a time step of a small model (jax 0.10).
@@ -108,7 +107,7 @@ def _log_probabilities(logits: Float[Array, "S V"], ids: Integer[Array, " S"]) -
 
 def generate_ids(
     model: ModelConfig,
-    params: nnx.State,
+    params: Params,
     prompts: Sequence[PromptState],
     length: int,
     filters: Filters,

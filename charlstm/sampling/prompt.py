@@ -15,7 +15,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -24,7 +23,8 @@ from jaxtyping import Float
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.model.counts import RECENT, mix
-from charlstm.model.network import States, zero_states
+from charlstm.model.members import Params, merge, name_states, zero_states
+from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
 from charlstm.runs.tensors import load_tensors, save_tensors
 from charlstm.runs.weights import Weights, fingerprint
@@ -65,9 +65,7 @@ _FORMAT = "charlstm-prompt-state-1"
 
 def _tensors(state: PromptState) -> dict[str, Array | np.ndarray]:
     tensors: dict[str, Array | np.ndarray] = {"logits": state.logits, "recent": state.recent}
-    for layer, each in enumerate(state.states):
-        tensors |= {f"layers.{layer}.{name}": part for name, part in each._asdict().items()}
-    return tensors
+    return tensors | name_states(state.states)
 
 
 def load_state(path: Path | str, weights: Weights) -> PromptState:
@@ -81,10 +79,8 @@ def load_state(path: Path | str, weights: Weights) -> PromptState:
     if header.get("format") != _FORMAT:
         raise RunError(f"{path} is no prompt state", "`charlstm sample --save-state` writes one")
     require_own(header.get("fingerprint", ""), weights, str(path))
-    states = tuple(
-        type(each)(*(jnp.asarray(tensors[f"layers.{layer}.{name}"]) for name in each._fields))
-        for layer, each in enumerate(zero_states(weights.model, 1))
-    )
+    zeros = zero_states(weights.model, 1)
+    states = jax.tree.unflatten(jax.tree.structure(zeros), [jnp.asarray(tensors[name]) for name in name_states(zeros)])
     return PromptState(states, jnp.asarray(tensors["logits"]), tensors["recent"], header["fingerprint"])
 
 
@@ -133,7 +129,7 @@ def predicted(weights: Weights, after: PromptState) -> Float[Array, "1 V"]:
     return mix(weights.counts, after.logits, after.recent[None, -RECENT:] + 1)
 
 
-def read_prompt(model: ModelConfig, params: nnx.State, ids: np.ndarray, after: After | None = None) -> After:
+def read_prompt(model: ModelConfig, params: Params, ids: np.ndarray, after: After | None = None) -> After:
     """States and logits after the prompt `ids` `[n]`; of nothing the logits are uniform."""
     model, params = model.for_inference(), jax.device_put(params)
     states, logits = after or (zero_states(model, 1), jnp.zeros((1, model.vocabulary_size)))
@@ -158,7 +154,7 @@ def _fits(model: ModelConfig, parts: int) -> bool:
     return parts * _WINDOW * max(model.rows, model.gates * model.hidden_size) <= MAX_LOGITS * 2
 
 
-def _read_in_parts(model: ModelConfig, params: nnx.State, ids: np.ndarray, first: States) -> States | None:
+def _read_in_parts(model: ModelConfig, params: Params, ids: np.ndarray, first: States) -> States | None:
     """The states after all parts `ids` `[S, L]`, the first of which starts from `first`; None if they do not settle."""
     mesh = make_mesh(len(ids))
     window, params = _make_window(model, mesh), replicate(mesh, params)
@@ -201,7 +197,7 @@ def _make_steps(model: ModelConfig):
 
     @jax.jit
     def read(params, ids: Array, count: Array, after: After):
-        network = nnx.merge(definition, params)
+        network = merge(definition, params)
         table = make_table(network)
 
         def step(place, carry):
@@ -227,7 +223,7 @@ def _make_window(model: ModelConfig, mesh: Mesh):
         check_vma=False,
     )
     def window(params, ids, states):
-        return nnx.merge(definition, params)(ids, states)[1]
+        return merge(definition, params)(ids, states)[1]
 
     return window
 
@@ -245,4 +241,4 @@ def make_table(model: ModelConfig):
     """Compile-ready `table(params)`: the gate table, or None where it were too large."""
     definition, _ = abstract_model(model)
     of_network = _table_maker(model)
-    return jax.jit(lambda params: of_network(nnx.merge(definition, params)))
+    return jax.jit(lambda params: of_network(merge(definition, params)))

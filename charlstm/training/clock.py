@@ -13,6 +13,7 @@ _SOON = 0.01  # of a run's time
 class Clock:
     """The time that a run has taken, over all its sessions, and what is left of its budget of `seconds`, if any.
 
+    Its end takes `closing` times as long as the longest pause before: a last validation, should it be a fifth slower.
     It stands still while the process does: a machine that sleeps, or a process that is stopped, trains nothing, and a
     minute is a minute of training.
     """
@@ -21,8 +22,8 @@ class Clock:
     # run must end within 5% of its time. The learning rate stays continuous (optimizer.Schedule).
     _MILESTONES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.96)
 
-    def __init__(self, elapsed: float, seconds: float | None) -> None:
-        self._elapsed = elapsed
+    def __init__(self, elapsed: float, seconds: float | None, closing: float = 1.2) -> None:
+        self._elapsed, self._closing = elapsed, closing
         self._read = time.perf_counter(), time.process_time()
         self._seconds = seconds
         milestones = (share * (seconds or 0) for share in self._MILESTONES)
@@ -75,8 +76,7 @@ class Clock:
         self._milestones = [due for due in self._milestones if due > now]
         pace = (now - since - self._paused) / (step - first)
         self._last_estimate, self._paused = (now, step), 0.0
-        # Room for the last validation, should it take a fifth longer than the longest pause yet.
-        return step + max(1, int((self._seconds - now - 1.2 * self._longest_pause) / pace))
+        return step + max(1, int((self._seconds - now - self._closing * self._longest_pause) / pace))
 
     def progress(self, step: int, total: int) -> Progress:
         """How far the run is: by the speed of its steps, and before that is known by its budget."""

@@ -8,14 +8,14 @@ from charlstm.runtime.mesh import make_mesh
 from charlstm.runtime.processor import processor
 
 
-def conditions(training: TrainingConfig, processes: int = 1) -> dict[str, str]:
+def conditions(training: TrainingConfig, members: int = 1, processes: int = 1) -> dict[str, str]:
     """Those of this program and machine, by name."""
     device = jax.local_devices()[0]
     return {
         "charlstm": __version__,
         "jax": jax.__version__,
         "processor": processor() if device.platform == "cpu" else device.device_kind,
-        "devices": str(make_mesh(training.streams_at_once, processes).size),
+        "devices": str(make_mesh(training.streams_at_once, processes=processes, members=members).size),
         "processes": str(processes),
         "parts of a step": str(training.accumulate),
         "chunks of a window": str(training.chunk_length or "none"),

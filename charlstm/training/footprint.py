@@ -8,7 +8,7 @@ precisions and both optimizers, on jax 0.10 and 0.12: the estimate was 0.74 to 1
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import setting
 from charlstm.runtime.memory import require_memory, sharing_devices
-from charlstm.runtime.mesh import make_mesh
+from charlstm.runtime.mesh import MEMBERS, make_mesh
 from charlstm.training.steps import MAX_STEPS
 
 _NUMBER = 4  # bytes of a float32
@@ -50,13 +50,17 @@ def step_memory(model: ModelConfig, training: TrainingConfig) -> int:
     updating = _OF_UPDATE * parameters
     updating += _OF_MUON * kernels if training.optimizer == "muon" else 0
     updating += _OF_DROPPED * kernels if model.weight_drop else 0
-    devices = sharing_devices(training.streams_at_once)
-    share = devices / make_mesh(training.streams_at_once).size  # of what they divide; all else is on every device
+    mesh = make_mesh(training.streams_at_once, members=model.members)
+    devices, groups = sharing_devices(training.streams_at_once, model.members), mesh.shape.get(MEMBERS, 1)
+    # Windows are shared out by those of a group, and all else is on every device: of a member that is being trained,
+    # and as it was before and is after that of all of its group.
+    share = devices * groups / mesh.size
     windows = share * _window_memory(model, training)
+    kept = devices if model.members == 1 else 2 * devices * model.members // groups
     sums = (training.accumulate > 1) + (training.characters_at_once < training.sequence_length)  # of gradients
     ids = 2 * MAX_STEPS * training.batch_size * training.sequence_length * (4 if model.vocabulary_size > 2**16 else 2)
     return int(
-        devices * _NUMBER * (parameters + moments)
+        kept * _NUMBER * (parameters + moments)
         + share * ids
         + max(windows + devices * _NUMBER * (1 + sums) * parameters, devices * _NUMBER * updating)
     )

@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from charlstm.errors import RunError, StorageError, TrainingError, setting
 from charlstm.evaluation.static import score_text
@@ -25,7 +23,9 @@ from charlstm.events import (
     SampleDue,
     Saved,
 )
+from charlstm.model.members import Params
 from charlstm.runs.folder import Run
+from charlstm.runs.weights import load_weights
 from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.score import Score
 from charlstm.text.batches import Windows
@@ -47,7 +47,7 @@ _EXCERPT = 2048  # characters
 def train(
     run: Run,
     corpus: Corpus,
-    params: nnx.State[Any, Any] | None = None,
+    params: Params | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     should_save: Callable[[], bool] = lambda: False,
@@ -97,11 +97,12 @@ def train(
     if session.counts.is_due(session.journal.step):
         yield Counting(step=session.journal.step)
         with_counts = session.add_counts()
+    members = session.score_members() if reason != "stopped" else []
     session.journal.ended = "" if reason == "stopped" else reason  # not before: a run that is killed now counts later
     session.save(with_weights=False)
     hosts.tell(End())
     yield Saved(step=session.journal.step, best=session.journal.best is None)
-    yield session.finished(reason, with_counts)
+    yield session.finished(reason, with_counts, members)
 
 
 class _Session:
@@ -120,7 +121,11 @@ class _Session:
         if journal.cadence and journal.cadence.characters > len(self._validation_ids):
             raise RunError(f"the checkpoint of {run.path} is not of this text", "the file is damaged")
         self.journal = journal
-        self.clock = Clock(journal.elapsed, self._config.minutes and 60 * self._config.minutes - self.counts.seconds)
+        self.clock = Clock(
+            journal.elapsed,
+            self._config.minutes and 60 * self._config.minutes - self.counts.seconds,
+            2.4 if run.config.model.members > 1 else 1.2,  # each of them is scored alone, too
+        )
         self._last_save = self.clock.elapsed()
         self._score_is_finite = True
         if not journal.schedule.total:
@@ -287,7 +292,15 @@ class _Session:
         """
         return self.counts.add(self._saver, self.journal.best)
 
-    def finished(self, reason: Reason, with_counts: Score | None) -> Finished:
+    def score_members(self) -> list[Score]:
+        """Score each of several members alone as the last validation did all of them together."""
+        run = self._saver.run
+        if not self.journal.best or run.config.model.members == 1:
+            return []
+        weights, ids = load_weights(run.weights_path), self._validation_ids[: self.journal.best.characters + 1]
+        return [score_text(weights.member(k).alone, ids) for k in range(run.config.model.members)]
+
+    def finished(self, reason: Reason, with_counts: Score | None, members: list[Score]) -> Finished:
         """The last event."""
         journal = self.journal
         return Finished(
@@ -296,6 +309,7 @@ class _Session:
             best=journal.best,
             best_step=journal.best_step,
             with_counts=with_counts,
+            members=members,
             held_out=max(0, len(self._validation_ids) - 1),
             loss=journal.loss,
             elapsed_seconds=self.clock.elapsed(),

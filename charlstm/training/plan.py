@@ -160,7 +160,8 @@ def _choose(
     notes: list[str] = []
     # The time that is sized for: of a run that is given steps or epochs none is known, and the default serves.
     seconds = 60 * (options.minutes or DEFAULT_MINUTES)
-    operations = machine.speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
+    speed = machine.speed / options.members  # of each
+    operations = speed * _STEPS_SHARE * max(seconds - _START_SECONDS, seconds / 2)
     outputs = rows(vocabulary_size, rare)
     cell = options.cell or (based_on.cell if based_on else "lstm")
     gates = GATES[cell]
@@ -196,13 +197,14 @@ def _choose(
         steps = min(steps, int(COUNT.high))
     else:
         epochs = steps * batch_size * window / (characters - 1)
-    speed = machine.speed / operations_each(shape)
+    speed /= operations_each(shape)
     model = replace(_choose_model(options, cell, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
     if options.hidden_size is None and not based_on:
         often = f"{epochs:.2g}" if epochs < 100 else f"{epochs:.0f}"
         notes.append(
             f"{hidden_size} units and dropout {model.dropout:g}, because this machine, at about {speed:,.0f} "
             f"characters/s in {machine.precision}, will read the text about {often} times"
+            + (f" with each of {options.members} members" if options.members > 1 else "")
         )
     return Plan(
         model,
@@ -255,6 +257,7 @@ def _choose_model(
         embedding_size=embedding_size,
         dropout=dropout,
         weight_drop=weight_drop,
+        members=options.members,
     )
     for name in ("cell", "layers", "hidden_size", "embedding_size") if based_on else ():
         asked, given = getattr(model, name), getattr(based_on, name)
@@ -263,6 +266,11 @@ def _choose_model(
                 f"{setting(name)} is {asked}, but the run to start from has {given}",
                 "leave it out: the shape comes with the weights",
             )
+    if based_on and based_on.members not in (1, options.members):
+        raise ConfigError(
+            f"{setting('members')} is {options.members}, but the run to start from has {based_on.members}",
+            "give as many: each goes on from its own weights",
+        )
     return model
 
 

@@ -32,7 +32,7 @@ def resumed(run: Run, processes: int) -> tuple[TrainState, Journal, tuple[str, .
     lengths = planned.schedule[: len(journal.lengths)]
     longest = max(planned.steps, *(total for _, total in planned.schedule), 0)
     if (
-        checkpoint.state.step != journal.step
+        (checkpoint.state.step != journal.step).any()
         or journal.schedule.total > longest
         or (planned.schedule and not journal.prolonged and lengths != journal.lengths)
     ):
@@ -46,5 +46,5 @@ def resumed(run: Run, processes: int) -> tuple[TrainState, Journal, tuple[str, .
         )
     run.metrics.cut(journal.step)
     damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
-    changed = differences(before, conditions(config, processes))
+    changed = differences(before, conditions(config, run.config.model.members, processes))
     return checkpoint.state, journal, tuple(filter(None, (damage, changed)))

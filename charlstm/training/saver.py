@@ -10,6 +10,7 @@ from flax import nnx
 
 from charlstm.errors import StorageError
 from charlstm.events import Report
+from charlstm.model.members import split
 from charlstm.runs.checkpoints import save_checkpoint
 from charlstm.runs.folder import Run
 from charlstm.runs.weights import Weights, load_weights, save_weights
@@ -26,7 +27,7 @@ class Saver:
         self.run = run
         self._reports: list[dict[str, Any]] = []
         self._weights: nnx.State | None = None
-        self._conditions = conditions(run.config.training, processes)
+        self._conditions = conditions(run.config.training, run.config.model.members, processes)
 
     def report(self, report: Report) -> None:
         """Add a report to the metrics.
@@ -39,7 +40,7 @@ class Saver:
 
     def weights(self, params: nnx.State) -> Weights:
         """Parameters as weights of the run."""
-        return Weights(self.run.config, self.run.vocabulary, params)
+        return Weights(self.run.config, self.run.vocabulary, split(self.run.config.model, params))
 
     def save_weights(self, params: nnx.State) -> None:
         """Make these parameters the ones that the run is sampled with.

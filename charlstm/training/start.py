@@ -6,15 +6,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
-from flax import nnx
 
-from charlstm.config import CorpusConfig, RunConfig, TrainingConfig
+from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig
 from charlstm.errors import ConfigError, CorpusError, MemoryLimitError, setting
 from charlstm.events import Event, Preparing
 from charlstm.files import is_temporary, storage_errors, user_path
+from charlstm.model.members import Params, of_one
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
 from charlstm.runs.checkpoints import load_facts
@@ -58,7 +57,7 @@ class Start:
 
     run: Run
     corpus: Corpus
-    params: nnx.State[Any, Any] | None = None
+    params: Params | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -200,11 +199,18 @@ def _new(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator[Sta
         versions=versions(),
         init_from=_lasting(options.init_from),
     )
-    params = grow_parameters(base.model, base.params, plan.model) if base else None
+    params = _grown(base, plan.model) if base else None
     path = user_path(options.run) if options.run else _choose_path(texts[0], options.overwrite, notes)
     with _own(path, notes):
         run = stage_run(path, config, corpus.vocabulary, options.overwrite)
         yield Start(run, corpus, params, plan.seconds, (*notes, *plan.notes))
+
+
+def _grown(base: Weights, model: ModelConfig) -> Params:
+    """The weights to start from, of one network or of several members, under the vocabulary of `model`."""
+    old, new = of_one(base.model), of_one(model)
+    grown = [grow_parameters(old, each, new) for each in base.networks]
+    return tuple(grown) if len(grown) > 1 else grown[0]
 
 
 def _lasting(init_from: Path | str | None) -> str | None:

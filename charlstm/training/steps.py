@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -17,16 +18,18 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.model.dropout import drop_weights, dropout_masks
 from charlstm.model.loss import cross_entropy
+from charlstm.model.members import Params, of_one
 from charlstm.model.network import States, zero_states
 from charlstm.model.parameters import abstract_model, initial_parameters
 from charlstm.runtime.hosts import ALONE, Hosts, silent_stdout
 from charlstm.runtime.mesh import (
+    MEMBERS,
     STREAMS,
     gather,
     make_mesh,
@@ -62,7 +65,7 @@ class Results(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All arrays that change from step to step."""
+    """All arrays that change from step to step; of several members, each has them along a leading axis."""
 
     params: nnx.State
     optimizer: optax.OptState
@@ -70,20 +73,38 @@ class TrainState(NamedTuple):
     step: Array
 
 
-def initial_state(model: ModelConfig, config: TrainingConfig, params: nnx.State | None = None) -> TrainState:
+def initial_state(model: ModelConfig, config: TrainingConfig, params: Params | None = None) -> TrainState:
     """The state before the first step, with fresh parameters if none are given."""
+    if model.members > 1:
+        given = params if isinstance(params, tuple) else [params] * model.members
+        each = zip(member_seeds(model, config), given, strict=True)
+        states = (initial_state(of_one(model), replace(config, seed=seed), own) for seed, own in each)
+        return jax.tree.map(lambda *parts: jnp.stack(parts), *states)
+    assert not isinstance(params, tuple)
     params = initial_parameters(model, config.seed) if params is None else params
     optimizer = jax.jit(make_optimizer(config, model.gates).init)(params)
     return TrainState(params, optimizer, zero_states(model, config.batch_size), jnp.int32(0))
 
 
+def member_seeds(model: ModelConfig, config: TrainingConfig) -> list[int]:
+    """Of each member: that of the run and the next ones."""
+    return [(config.seed + member) % 2**32 for member in range(model.members)]
+
+
 def shard_state(mesh: Mesh, state: TrainState) -> TrainState:
-    """Put a state on the devices: recurrent states by stream, all else on each."""
+    """Put a state on the devices: recurrent states by stream, all else on each; members where they are trained."""
     if mesh.is_multi_process:
         state = replicate(mesh, state)
         return state._replace(states=relaid(mesh, state.states, P(STREAMS)))
+    if MEMBERS in mesh.axis_names:
+        placed = [NamedSharding(mesh, spec if mesh.size > 1 else P()) for spec in _MEMBER_SPECS]
+        return TrainState(*map(jax.device_put, state, placed))
     params, optimizer, step = replicate(mesh, (state.params, state.optimizer, state.step))
     return TrainState(params, optimizer, shard_streams(mesh, state.states), step)
+
+
+_SPECS = P(), P(), P(STREAMS), P()  # of the fields of a state
+_MEMBER_SPECS = P(MEMBERS), P(MEMBERS), P(MEMBERS, STREAMS), P(MEMBERS)
 
 
 def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
@@ -94,13 +115,15 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     are divided into dispatches changes nothing about the result.
 
     A step whose loss or gradient is not finite changes nothing but the step's number.
+
+    Several members make their steps one after the other, where they share a device: results are `[members, ...]`.
     """
     definition, _ = abstract_model(model)
     optimizer = make_optimizer(config, model.gates)
     precision = jnp.dtype(config.precision)
-    key = jax.random.key(config.seed)
+    keys = [jax.random.key(seed) for seed in member_seeds(model, config)]
 
-    def loss_of(params, states, inputs, targets, streams, step):
+    def loss_of(params, states, inputs, targets, streams, step, key):
         step_key = jax.random.fold_in(key, step)
         masks = dropout_masks(step_key, streams, model)
         params = drop_weights(jax.random.fold_in(step_key, model.layers), params, model)
@@ -114,9 +137,8 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         states, nats = scan_in_chunks(nats_of, states, (inputs, targets), config.chunk_length)
         return nats.mean(), states
 
-    gradient_of = accumulate(jax.value_and_grad(loss_of, has_aux=True), config.accumulate)
-
-    def one_step(k, state: TrainState, results: Results, inputs, targets, rate) -> tuple[TrainState, Results]:
+    def one_step(key, k, state: TrainState, results: Results, inputs, targets, rate) -> tuple[TrainState, Results]:
+        gradient_of = accumulate(jax.value_and_grad(partial(loss_of, key=key), has_aux=True), config.accumulate)
         streams = own_streams(inputs.shape[1])
         (loss, states), gradient = gradient_of(state.params, state.states, inputs, targets, streams, state.step)
         gradient, loss = pmean_tree((gradient, loss))
@@ -139,7 +161,15 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         )
         return TrainState(params, optimizer_state, states, state.step + 1), results
 
-    state_spec = TrainState(P(), P(), P(STREAMS), P())  # pyright: ignore[reportArgumentType]
+    def train_one(key, state, inputs, targets, rates, count):
+        def body(k, carry):
+            state, results = carry
+            return one_step(key, k, state, results, inputs[k], targets[k], rates[k])
+
+        return jax.lax.fori_loop(0, count, body, (state, Results.none()))
+
+    specs, results_spec = (_SPECS, P()) if model.members == 1 else (_MEMBER_SPECS, P(MEMBERS))
+    state_spec = TrainState(*specs)  # pyright: ignore[reportArgumentType]
     ids_spec = P(None, None, STREAMS)
 
     @partial(jax.jit, donate_argnums=0)
@@ -147,21 +177,24 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
         jax.shard_map,
         mesh=mesh,
         in_specs=(state_spec, ids_spec, ids_spec, P(), P()),
-        out_specs=(state_spec, P()),
+        out_specs=(state_spec, results_spec),
         check_vma=False,
     )
     def steps(state, inputs, targets, rates, count):
-        def body(k, carry):
-            state, results = carry
-            return one_step(k, state, results, inputs[k], targets[k], rates[k])
-
-        return jax.lax.fori_loop(0, count, body, (state, Results.none()))
+        if model.members == 1:
+            return train_one(keys[0], state, inputs, targets, rates, count)
+        here = state.step.shape[0]
+        own_keys = jax.lax.dynamic_slice_in_dim(jnp.stack(keys), jax.lax.axis_index(MEMBERS) * here, here)
+        return jax.lax.map(lambda own: train_one(own[0], own[1], inputs, targets, rates, count), (own_keys, state))
 
     return steps
 
 
 class Collected(NamedTuple):
-    """What came of some steps, on the host: `steps` that counted with the sum of their losses, and all others."""
+    """What came of some steps, on the host: `steps` that counted with the sum of their losses, and all others.
+
+    Several members make as many steps; the norm is the mean of theirs.
+    """
 
     loss: float = 0.0
     steps: int = 0
@@ -181,8 +214,8 @@ class Stepper:
         state: TrainState,
         hosts: Hosts = ALONE,
     ) -> None:
-        self.windows, self._hosts = windows, hosts
-        self.mesh = make_mesh(config.streams_at_once, hosts.processes)
+        self.windows, self._hosts, self._members = windows, hosts, model.members
+        self.mesh = make_mesh(config.streams_at_once, processes=hosts.processes, members=model.members)
         self._steps = make_steps(model, config, self.mesh)
         self._place(state)
         if self.mesh.is_multi_process:
@@ -247,12 +280,13 @@ class Stepper:
         while len(self._pending) > under_way:
             count, results = self._pending.popleft()
             self._hosts.ready(results)
-            skipped = int(results.skipped)
-            norm = float(results.gradient_norm) if skipped < count else done.gradient_norm
+            skipped = int(results.skipped.sum())
+            made = count * self._members
+            norm = float(results.gradient_norm.mean()) if skipped < made else done.gradient_norm
             # In double precision the sum is exact, and so the same however steps are divided into dispatches.
             loss = float(np.asarray(results.losses, np.float64).sum())
             done = Collected(
-                done.loss + loss, done.steps + count - skipped, norm, done.clipped + int(results.clipped),
+                done.loss + loss, done.steps + made - skipped, norm, done.clipped + int(results.clipped.sum()),
                 done.skipped + skipped,
             )  # fmt: skip
             now = time.perf_counter()
