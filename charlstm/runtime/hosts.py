@@ -156,6 +156,10 @@ class JoinedHosts(Hosts):
         """Ask process 0 to save the run and to end it."""
         self._set(f"stop/{self.process}", "")
 
+    def lose_first(self) -> None:
+        """Process 0 is gone; this does not return."""
+        self._watch.lose_first()
+
     @contextmanager
     def reporting(self) -> Iterator[None]:
         """In the block the run is trained: what ends it before its time is told to the others, and ends them, too.

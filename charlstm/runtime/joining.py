@@ -5,7 +5,6 @@ import ctypes
 import functools
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +47,8 @@ def joined(options: TrainOptions, on_event: Callable[[Joined], None]) -> Iterato
     state = distributed.global_state
     assert state.process_id is not None and state.num_processes is not None
     hosts = JoinedHosts(state.client, state.process_id, state.num_processes, options.host_timeout, _runs)
+    if not hosts.leads:
+        _hear_that_process_0_is_gone(hosts)
     with hosts.reporting():
         _require_alike(hosts, options)
         known = [name.rpartition(" on ")[2] for name in hosts.names] if hosts.leads else []
@@ -87,7 +88,7 @@ def _initialize(options: TrainOptions) -> None:
     runtime: Any = distributed._jax  # pyright: ignore[reportPrivateImportUsage]
     make_client = runtime.get_distributed_runtime_client
     # Where the service in process 0 is gone, JAX ends the program with a stack trace, unless it has a function to call.
-    # That call fails, as its argument has no type in Python, and the failure ends in `_say_that_process_0_is_gone`.
+    # That call fails, as its argument has no type in Python, and the failure ends in `_hear_that_process_0_is_gone`.
     runtime.get_distributed_runtime_client = functools.partial(make_client, missed_heartbeat_callback=print)
     try:
         _interruptibly(
@@ -105,8 +106,6 @@ def _initialize(options: TrainOptions) -> None:
         raise
     finally:
         runtime.get_distributed_runtime_client = make_client
-    if distributed.global_state.process_id:
-        _say_that_process_0_is_gone()
     address = _own_address(distributed.global_state.coordinator_address or "")
     if address and jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
         _listen_at(address)
@@ -203,19 +202,9 @@ def _listen_at(address: str) -> None:
     register_backend_factory("cpu", make_client, priority=0, fail_quietly=False)
 
 
-def _say_that_process_0_is_gone() -> None:
-    """Say so where C++ would say "terminate called": it meets an exception that it cannot handle (`_initialize`)."""
-
-    @ctypes.CFUNCTYPE(None)
-    def terminate() -> None:
-        with suppress(OSError, ValueError):
-            print(
-                f"error: process 0 is gone, says {socket.gethostname()}\nhint: what was saved is sound: start all "
-                "processes again with the same flags and --resume",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-        os._exit(1)
-
+def _hear_that_process_0_is_gone(hosts: JoinedHosts) -> None:
+    """Hear of it where C++ would say "terminate called", of an exception that nobody handles (`_initialize`)."""
+    terminate = ctypes.CFUNCTYPE(None)(hosts.lose_first)
     with suppress(OSError, AttributeError):  # it is GNU's
         ctypes.CDLL("libstdc++.so.6")._ZSt13set_terminatePFvvE(terminate)  # std::set_terminate
         atexit.register(lambda kept: None, terminate)  # it must live as long as the program

@@ -68,9 +68,18 @@ class Watch:
         kind = "lost" if self._process == 0 else "failed"
         with suppress(RuntimeError):
             self._client.key_value_set(f"{self._prefix}/{kind}/{self._process}", told, allow_overwrite=True)
-        if self._process == 0:
-            time.sleep(2 * _BEAT)
+        deadline = time.monotonic() + _GRACE
+        while self._process == 0 and len(self._known()) < len(self._names) - 1 and time.monotonic() < deadline:
+            time.sleep(_BEAT / 4)
         self.close()
+
+    def lose_first(self) -> None:
+        """Process 0 is gone: hold this thread, on which C++ has heard of it, until the program has said so and ends."""
+        if self._ended.is_set() and not self._lost:
+            os._exit(0)  # all was done
+        self._lose(f"{self._names[0]} is gone")
+        time.sleep(2 * _GRACE)
+        os._exit(1)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -79,7 +88,7 @@ class Watch:
     def _error(self) -> HostError:
         return HostError(
             self._lost,
-            f"what was saved is sound: start all processes again with the same flags and {setting('resume', True)}",
+            f"what was saved is sound: start all processes again with the same flags and {setting('resume')}",
         )
 
     def _exchange(self) -> None:
@@ -96,6 +105,16 @@ class Watch:
                 else:
                     self._note({0: self._client.blocking_key_value_get(f"{self._prefix}/alive/0", 1000)})
                     self._lose(self._all("lost").get(0, ""))
+                    if self._lost:
+                        self._ended.wait(_BEAT)
+                        self._client.key_value_set(f"{self._prefix}/known/{self._process}", "", allow_overwrite=True)
+
+    def _known(self) -> dict[int, str]:
+        """Which processes know that the run has ended, and have had the time to say so."""
+        try:
+            return self._all("known")
+        except RuntimeError:
+            return {}
 
     def _all(self, kind: str) -> dict[int, str]:
         found = self._client.key_value_dir_get(f"{self._prefix}/{kind}/")
