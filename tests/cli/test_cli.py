@@ -336,11 +336,13 @@ def test_a_signal_while_a_text_is_read_leaves_nothing_and_is_said(here, name):
         "Fingerprint.blocks = blocks\nmain()"
     )
     command = [sys.executable, "-c", program, "train", "verse.txt", *SMALL, "--run", "run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    cache = here / "cache"  # in which the text is not known yet
+    environment = os.environ | {"CHARLSTM_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 128 + getattr(signal, name)
     assert done.stderr == "interrupted while reading the text; nothing half-written is left\n"
     assert not Path("run").exists()
-    assert not [path for path in Path(os.environ["CHARLSTM_CACHE_DIR"], "ids").iterdir() if path.suffix == ".tmp"]
+    assert not [*cache.rglob("*.tmp")]
 
 
 # --- sample ---

@@ -15,6 +15,8 @@ from charlstm.model.parameters import initial_parameters
 from charlstm.options import InspectOptions
 from charlstm.text.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.optimized  # to the last bits, by two programs
+
 H = 6
 
 
