@@ -57,13 +57,21 @@ def test_every_option_is_a_keyword_argument_and_explained(name):
             assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
 
 
+# What an option makes sense with only.
+OTHERS = {
+    "processes": {"coordinator": "here:1", "process": 0},
+    "process": {"coordinator": "here:1", "processes": 65_536},
+}
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_both_ends_of_every_range_are_in_it_and_what_lies_beyond_is_refused_by_name(kind):
     for name, about in options_in(kind).items():
         if about.bounds:
             whole = int in typing.get_args(kind.__annotations__[name]) or kind.__annotations__[name] is int
             for edge in (about.bounds.low, about.bounds.high):
-                kind(**{name: int(edge) if whole else edge})
+                others = OTHERS.get(name, {})
+                kind(**others | {name: int(edge) if whole else edge})
             for beyond in (-1, about.bounds.high * 2 + 1):
                 with pytest.raises(ConfigError, match=f"{name} is"):
                     kind(**{name: beyond})

@@ -11,7 +11,7 @@ from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.inspection.trace import trace
 from charlstm.language_model import LanguageModel
-from charlstm.model.counts import beside, distribution, zero_reading
+from charlstm.model.counts import RECENT, beside, mix, zero_reading
 from charlstm.model.members import mean_log_p, merge, name_tensors, zero_states
 from charlstm.model.parameters import abstract_model, initial_parameters
 from charlstm.runs.tensors import load_tensors, save_tensors
@@ -67,7 +67,7 @@ def test_windows_and_steps_of_members_are_the_mean_of_those_of_each(rare, number
 
 
 def test_counts_are_mixed_with_the_mean(model, corpus):
-    # The share of counts follows from the entropy of the mean: no other order of mixing and averaging gives this.
+    # Their weights follow from the entropy of the mean: no other order of mixing and averaging gives this.
     weights, ids = model.weights, jnp.asarray(corpus.ids[:9], jnp.int32)
     shape, counts, tables = weights.model.for_inference(), weights.counts, None
     definition, _ = abstract_model(shape)
@@ -76,10 +76,8 @@ def test_counts_are_mixed_with_the_mean(model, corpus):
     for now in ids[:, None]:
         own, states = network.step(now, states, tables)
         mixed, reading = together.step(now, reading, tables)
-    p = np.exp(np.asarray(own[0], np.float64))
-    q = np.asarray(distribution(counts, ids[None, -8:] + 1)[0], np.float64)
-    a = float(counts.trust) * min(0.35, 0.03 + 0.16 * -(p * np.log(p)).sum())
-    np.testing.assert_allclose(np.exp(mixed[0]), (1 - a) * p + a * q, atol=1e-6)
+    recent = np.append(np.zeros(RECENT - len(ids), np.int32), ids + 1)[None].astype(np.int32)
+    np.testing.assert_allclose(np.exp(mixed), np.exp(mix(counts, own, recent)), atol=1e-6)
     np.testing.assert_allclose(np.exp(np.asarray(mixed[0], np.float64)).sum(), 1, atol=1e-5)
 
 

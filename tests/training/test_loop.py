@@ -190,7 +190,7 @@ def test_one_device_and_two_learn_the_same(make_run, corpus, monkeypatch):
     for devices in (1, 2):
         mesh = make_mesh(4 * devices)
         assert mesh.size == devices
-        monkeypatch.setattr(steps, "make_mesh", lambda batch_size, processes, mesh=mesh: mesh)
+        monkeypatch.setattr(steps, "make_mesh", lambda streams, mesh=mesh, **_: mesh)
         stepper = Stepper(config.model, config.training, windows, initial_state(config.model, config.training))
         for step in range(4):
             stepper.dispatch(step, 1, Schedule(5e-3, 2, 20))
