@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_python_section_runs_as_it_stands(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     program = "\n".join(blocks("python"))

@@ -12,6 +12,7 @@ SIZES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
 def test_it_trains_resumes_samples_evaluates_completes_and_compresses(cell, text_file, tmp_path):
     whole = charlstm.train(text_file, cell=cell, run=tmp_path / "whole", steps=30, **SIZES)

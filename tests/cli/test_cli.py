@@ -126,6 +126,7 @@ def test_a_validation_on_a_piece_says_so(here, capfd):
     assert "held out)" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_text_with_hundreds_of_rare_characters_goes_all_the_way(here, capfd):
     rare = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
     Path("web.txt").write_bytes((rare[:299] + "abc " * 80_000 + rare[299]).encode())

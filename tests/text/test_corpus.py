@@ -472,6 +472,7 @@ def is_encoding(name: str) -> bool:
 ENCODINGS = ["utf-8", *filter(is_encoding, sorted(set(aliases.values()) - {"unicode_escape"}))]  # that one warns
 
 
+@pytest.mark.slow
 @given(data=st.binary(max_size=80), encoding=st.sampled_from(ENCODINGS), block=st.sampled_from([1, 3, 1 << 22]))
 @example(data=b"a", encoding="utf-8", block=1)
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
