@@ -67,7 +67,7 @@ def words_of(table: str) -> list[str]:
 def test_every_option_that_is_named_exists():
     commands = typer.main.get_command(app).commands.values()
     known = {flag for command in commands for each in command.params for flag in (*each.opts, *each.secondary_opts)}
-    text = re.sub(r"^```sh\n(?:uv|pip).*?^```$", "", README, flags=re.M | re.S)
+    text = re.sub(r"^```sh\n(?:uv|pip).*?^```$|^#SBATCH .*?$", "", README, flags=re.M | re.S)  # of other programs
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)):
         assert flag in known | {"--help"}, flag
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,7 +34,7 @@ TRAIN = [
     ),
     *("--weight-drop", "0.1", "--network-alone", "--sample-every", "0"),
 ]
-LIMIT = 20  # seconds without a sign of life; on a busy machine a second thread may not come to its turn for some
+LIMIT = 8  # seconds without a sign of life; on a busy machine a second thread may not come to its turn for some
 
 
 def free_port() -> int:
@@ -161,7 +162,8 @@ def test_a_late_process_is_waited_for_and_one_with_another_text_is_refused_by_it
 def test_a_process_with_other_settings_is_refused_by_its_host(text):
     arguments = (text, "--run", "run", "--steps", "3", *TRAIN)
     for status, _, err in finish(start(2, *arguments, own=lambda number: ["--seed", str(number)])):
-        assert status == 1 and f"process 1 on {socket.gethostname()} has --seed 1" in err, err
+        named = rf"process 1 on {socket.gethostname()} has (--)?seed 1"  # in plain words where it waited in C++
+        assert status == 1 and re.search(named, err), err
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def test_a_second_reading_makes_no_ids_and_a_damaged_cache_does(tmp_path, monkey
             assert text_of(open_corpus([path])) == "kept " * 20
 
 
+@pytest.mark.slow
 def test_no_damage_of_the_cache_changes_a_text(tmp_path, monkeypatch, cache):
     path = written(tmp_path / "text.txt", "kept " * 20)
     open_corpus([path])

@@ -70,6 +70,7 @@ def test_bytes_are_symbols_whatever_they_are(monkeypatch, data, known, few):
     assert characters == len(data)
 
 
+@pytest.mark.slow
 @given(
     parts=st.lists(
         SYMBOLS.map(str.encode)
