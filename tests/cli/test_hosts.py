@@ -34,6 +34,7 @@ TRAIN = [
     ),
     *("--weight-drop", "0.1", "--network-alone", "--sample-every", "0"),
 ]
+QUICKLY = {"CHARLSTM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiled in the shortest time
 LIMIT = 8  # seconds without a sign of life; on a busy machine a second thread may not come to its turn for some
 
 
@@ -58,7 +59,7 @@ def start(
     return [
         subprocess.Popen(
             [*within(number), *program, "--process", str(number), *own(number)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"CHARLSTM_CPU_DEVICES": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | QUICKLY,
         )
         for number in range(count)
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def test_four_processes_stop_all_when_one_is_told_to_and_two_go_on(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "sent"), [(1, signal.SIGKILL), (1, signal.SIGSTOP), (0, signal.SIGKILL)])
+@pytest.mark.parametrize(("number", "sent"), [(1, signal.SIGSTOP), (0, signal.SIGKILL)])
 def test_a_lost_process_ends_all_with_a_sentence_and_the_run_goes_on(text, number, sent):
     processes = start(2, text, "--run", "run", "--steps", "1000000", *TRAIN)
     wait_for_steps(Path("run"), processes[0])
