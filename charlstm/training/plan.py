@@ -108,7 +108,7 @@ def resolve(
     if machine.memory is not None:
         require_step_memory(plan.model, plan.training)
     return replace(
-        plan, notes=[*idle_devices(plan.training, devices), *plan.notes], seconds=time.perf_counter() - began
+        plan, notes=[*plan.notes, *idle_devices(plan.training, devices)], seconds=time.perf_counter() - began
     )
 
 

@@ -126,7 +126,7 @@ def test_four_processes_stop_all_when_one_is_told_to_and_two_go_on(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "sent"), [(1, signal.SIGSTOP), (0, signal.SIGKILL)])
+@pytest.mark.parametrize(("number", "sent"), [(1, signal.SIGKILL), (1, signal.SIGSTOP), (0, signal.SIGKILL)])
 def test_a_lost_process_ends_all_with_a_sentence_and_the_run_goes_on(text, number, sent):
     processes = start(2, text, "--run", "run", "--steps", "1000000", *TRAIN)
     wait_for_steps(Path("run"), processes[0])

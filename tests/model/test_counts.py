@@ -112,7 +112,7 @@ def texts(draw: st.DrawFn) -> tuple[list[int], np.ndarray]:
     return draw(st.lists(symbol, min_size=1, max_size=80)), in_word
 
 
-@settings(max_examples=8)
+@settings(max_examples=12)
 @given(data=st.data(), text=texts())
 def test_distributions_are_those_of_dictionaries(data, text):
     text, in_word = text
