@@ -75,6 +75,7 @@ def count(ids: np.ndarray, in_word: np.ndarray) -> Counts:
     rows = len(in_word)
     ids = np.minimum(ids[-MAX_COUNTED:], rows - 1).astype(np.int64)
     hashes, contexts = np.zeros(len(ids), np.uint32), np.zeros(len(ids), np.int64)
+    once = int(len(ids) > _MAX_CONTEXTS)  # of a long text no n-grams are kept whose context counts but once
     unigram, found, known = np.full(rows, 1 / rows), list[_Entries](), 0
     for length in range(CONTEXT + 1):
         before = _before(ids, length + 1, rows)
@@ -86,12 +87,12 @@ def count(ids: np.ndarray, in_word: np.ndarray) -> Counts:
             unigram *= DISCOUNT * len(counts) / counts.sum()
             unigram[symbols] += (counts - DISCOUNT) / counts.sum()
         else:
-            found.append(_entries(hashes, contexts, counted, rows, DISCOUNT, known))
+            found.append(_entries(hashes, contexts, counted, rows, DISCOUNT, known, once))
             known += int(contexts.max()) + 1
         contexts, hashes = longer, lengthened(hashes, before + 1)
     hashes = _words(ids, in_word)
     contexts = np.unique(hashes, return_inverse=True)[1]
-    found.append(_entries(hashes, contexts, contexts * rows + ids, rows, _SURE, known))
+    found.append(_entries(hashes, contexts, contexts * rows + ids, rows, _SURE, known, 0))
     return _tables(_Entries(*map(np.concatenate, zip(*found, strict=True))), unigram, in_word)
 
 
@@ -117,18 +118,17 @@ def _words(ids: np.ndarray, in_word: np.ndarray) -> np.ndarray:
 
 
 def _entries(
-    hashes: np.ndarray, contexts: np.ndarray, counted: np.ndarray, rows: int, discount: float, known: int
+    hashes: np.ndarray, contexts: np.ndarray, counted: np.ndarray, rows: int, discount: float, known: int, above: int
 ) -> _Entries:
     """Of the pairs context x rows + symbol that are `counted`, those of contexts that are kept, which are numbered from
-    `known` on; `hashes` `[N]` and `contexts` `[N]` are those of all places."""
+    `known` on: those whose total is above `above`. `hashes` `[N]` and `contexts` `[N]` are those of all places."""
     grams, counts = np.unique(counted, return_counts=True)
     of, symbols = grams // rows, grams % rows
     totals = np.bincount(of, counts)
     some_place = np.zeros(len(totals), np.int64)
     some_place[contexts] = np.arange(len(contexts))
-    # Of one kind no more are kept than of all; and of a long text none of n-grams that counts but once.
-    once = min(int(discount == DISCOUNT and len(contexts) > _MAX_CONTEXTS), int(totals.max()) - 1)
-    kept = totals[of] > max(_least(totals), once)
+    # Of one kind no more are kept than of all.
+    kept = totals[of] > max(_least(totals), min(above, int(totals.max()) - 1))
     of, symbols, counts = of[kept], symbols[kept].astype(np.int32), counts[kept]
     numbers = (known + of).astype(np.int32), totals[of].astype(np.int32)
     return _Entries(hashes[some_place[of]], *numbers, symbols, (counts - discount) / totals[of])
