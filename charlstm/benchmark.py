@@ -15,8 +15,9 @@ from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import generate_ids
 from charlstm.sampling.prompt import PromptState, read_prompt
 from charlstm.sampling.repetition import LOOK_BACK
+from charlstm.training.choices import weights_used
 from charlstm.training.machine import Machine, per_second, training_speed
-from charlstm.training.plan import resolve, weights_used
+from charlstm.training.plan import resolve
 
 VOCABULARY = 65  # of Shakespeare's characters
 CHARACTERS = 1_000_000

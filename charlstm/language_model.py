@@ -471,7 +471,8 @@ def load(path: Path | str | None = None) -> LanguageModel:
     Raises:
         RunError: it is missing, damaged or of another format.
     """
-    from charlstm.runs.folder import WEIGHTS, newest_run
+    from charlstm.runs.finding import newest_run
+    from charlstm.runs.folder import WEIGHTS
     from charlstm.runs.weights import load_weights
 
     return LanguageModel(load_weights(path if path is not None else newest_run(having=[WEIGHTS])))

@@ -51,7 +51,7 @@ def card(path: Path | str | None = None) -> "Card":
         RunError: it is missing, damaged or of another format.
     """
     from charlstm.runs.card import read_card
-    from charlstm.runs.folder import newest_run
+    from charlstm.runs.finding import newest_run
 
     return read_card(path if path is not None else newest_run())
 

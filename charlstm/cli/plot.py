@@ -23,7 +23,8 @@ def plot(
     from charlstm.display.plots import learning_curves
     from charlstm.errors import RunError
     from charlstm.files import user_path
-    from charlstm.runs.folder import newest_run, open_run
+    from charlstm.runs.finding import newest_run
+    from charlstm.runs.folder import open_run
 
     paths = [user_path(run) for run in runs or []] or [newest_run()]
     reports = {str(path): open_run(path).metrics.read() for path in paths}

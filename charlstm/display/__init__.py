@@ -10,7 +10,9 @@ bars         progress of what takes its time
 sparkline    a curve on a line
 card         a run on a page of the terminal
 comparison   runs beside each other
-watcher      a run while it trains: live view, plain lines or JSON
+remarks      what is said of a run in plain lines
+live         the live view of a run
+watcher      which of them a run is shown by, or JSON
 repeat       the command that repeats a run exactly
 gradients    how they flow back: a table with bars, and a picture
 memory       how far each cell has it: a table, and a picture

@@ -11,7 +11,7 @@ import numpy as np
 from charlstm.errors import ConfigError, StorageError, setting
 from charlstm.files import atomic_write, is_no_file, user_path, write_text
 from charlstm.options import ExportOptions
-from charlstm.runs.folder import make_header
+from charlstm.runs.header import make_header
 from charlstm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
 """What is on the disk. In reading order:
 
+header       settings and vocabulary as JSON; needs no JAX
 folder       the folder of a run: names, settings, reports; needs no JAX
+finding      which run is meant; needs no JAX
 tensors      safetensors with a digest; needs no JAX
 metrics      the reports of a run
 lock         one process at a time writes to a run

@@ -7,7 +7,8 @@ from typing import Any
 
 from charlstm.config import ModelConfig, RunConfig, to_dict
 from charlstm.model.members import abstract_params, name_tensors
-from charlstm.runs.folder import CONFIG, WEIGHTS, exists, open_any_run, read_header
+from charlstm.runs.folder import CONFIG, WEIGHTS, exists, open_any_run
+from charlstm.runs.header import read_header
 from charlstm.runs.tensors import load_tensors
 from charlstm.runs.weights import Weights
 from charlstm.text.spool import name_of, seekable

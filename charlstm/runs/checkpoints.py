@@ -10,7 +10,8 @@ from charlstm.config import RunConfig
 from charlstm.errors import RunError, setting
 from charlstm.files import parse_json
 from charlstm.model.parameters import fit_tensors
-from charlstm.runs.folder import Run, read_header
+from charlstm.runs.folder import Run
+from charlstm.runs.header import read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
 
 

@@ -16,16 +16,15 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from charlstm.config import RunConfig, from_dict, to_dict
+from charlstm.config import RunConfig, to_dict
 from charlstm.errors import RunError, setting
-from charlstm.files import parse_json, remove_temporary, replace, require_file, storage_errors, write_text
+from charlstm.files import remove_temporary, replace, require_file, storage_errors, write_text
+from charlstm.runs.header import check_size, config_from, make_header
 from charlstm.runs.metrics import Metrics
-from charlstm.text.documents import WHOLE
 from charlstm.text.vocabulary import Vocabulary
 
 RUNS = Path("runs")
@@ -222,7 +221,7 @@ def open_run(path: Path) -> Run:
     config = read_config(path)
     where = path / _VOCABULARY
     vocabulary = Vocabulary.from_json(_read(where), str(where))
-    _check_size(config, vocabulary, str(where))
+    check_size(config, vocabulary, str(where))
     return Run(path, config, vocabulary, path)
 
 
@@ -245,38 +244,7 @@ def read_config(path: Path) -> RunConfig:
     """
     if not exists(path / CONFIG):
         raise RunError(f"there is no run at {path}", "train one first")
-    return _config_from(_read(path / CONFIG), str(path / CONFIG))
-
-
-def make_header(config: RunConfig, vocabulary: Vocabulary) -> dict[str, str]:
-    """Settings and vocabulary as they travel inside a tensor file: without paths, for it may be published."""
-    return {"config": json.dumps(to_dict(config.without_paths())), "vocabulary": vocabulary.to_json()}
-
-
-def read_header(header: dict[str, str], where: str) -> tuple[RunConfig, Vocabulary]:
-    """The inverse of `make_header`, paths aside; `where` names the file.
-
-    Raises:
-        RunError: it is of another format or damaged.
-    """
-    config = _config_from(header.get("config", ""), where)
-    vocabulary = Vocabulary.from_json(header.get("vocabulary", ""), where)
-    _check_size(config, vocabulary, where)
-    return config, vocabulary
-
-
-def find_weights(path: Path) -> Path:
-    """The weights file of a run directory, or `path` itself if it is a file.
-
-    Raises:
-        RunError: there is none.
-    """
-    file = path if exists(path) and path.is_file() else path / WEIGHTS
-    if not exists(file):
-        if exists(path / CONFIG):
-            raise RunError(f"{path} has no weights yet", "weights are saved from the first validation on")
-        raise RunError(f"there is no run or weights file at {path}", "train one first")
-    return file
+    return config_from(_read(path / CONFIG), str(path / CONFIG))
 
 
 def is_run(path: Path) -> bool:
@@ -284,40 +252,16 @@ def is_run(path: Path) -> bool:
     return all(exists(path / name) for name in (CONFIG, _VOCABULARY))
 
 
-def newest_run(root: Path = RUNS, having: Iterable[str] = ()) -> Path:
-    """The run below `root` that was written to last, among those that have all these files.
-
-    Raises:
-        RunError: there is none.
-    """
-    found = [path.parent for path in root.glob(f"*/{CONFIG}")] if root.is_dir() else []
-    sound = [path for path in found if all(exists(path / name) for name in having)]
-    if found and not sound:
-        raise RunError(f"no run in {root.resolve()} has weights yet", "they are saved from the first minute on")
-    if not found:
-        raise RunError(f"there is no run in {root.resolve()}", "train one first, or name a run")
-
-    def written(path: Path) -> float:
-        # Folders too, for files are replaced; what is listed may be gone a moment later, for a run may be training.
-        names = "", _METRICS, _CHECKPOINTS
-        return max((path / name).stat().st_mtime for name in names if exists(path / name))
-
-    return max(sound, key=written)
-
-
-def free_name(path: Path) -> Path:
-    """`path`, or `path-2`, `path-3` and so on, whichever is the first that does not exist."""
-    number = 2
-    free = path
-    while exists(free):
-        free = path.with_name(f"{path.name}-{number}")
-        number += 1
-    return free
-
-
 def exists(path: Path) -> bool:
     """Whether there is something at `path` that may be seen; `Path.exists` raises where a folder is closed to us."""
     return os.path.exists(path)  # noqa: PTH110
+
+
+def last_write(path: Path) -> float:
+    """When the run at `path` was written to last, in seconds as `st_mtime` has them."""
+    # Folders too, for files are replaced; what is listed may be gone a moment later, for a run may be training.
+    names = "", _METRICS, _CHECKPOINTS
+    return max((path / name).stat().st_mtime for name in names if exists(path / name))
 
 
 def _read(path: Path) -> str:
@@ -326,31 +270,3 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}", "the run is damaged") from error
-
-
-def _config_from(text: str, where: str) -> RunConfig:
-    try:
-        data = parse_json(text)
-    except ValueError as error:
-        raise RunError(f"{where} does not hold JSON: {error}", "the file is damaged") from error
-    found = data.get("format") if isinstance(data, dict) else None
-    if found != RunConfig.format:
-        raise RunError(
-            f"{where} is of format {found}, but this program reads format {RunConfig.format}",
-            "use the version of charlstm that wrote it, or train again",
-        )
-    return from_dict(RunConfig, data, where)
-
-
-def _check_size(config: RunConfig, vocabulary: Vocabulary, where: str) -> None:
-    of_model, of_vocabulary = (config.model.vocabulary_size, config.model.rare), (len(vocabulary), vocabulary.rare)
-    if of_model != of_vocabulary:
-        raise RunError(
-            f"{where}: the model has {of_model[0]} symbols ({of_model[1]} rare), the vocabulary {of_vocabulary[0]} "
-            f"({of_vocabulary[1]} rare)",
-            "the file is damaged",
-        )
-    if config.corpus.documents != WHOLE.kind and vocabulary.boundary is None:
-        raise RunError(
-            f"{where}: the text is cut into documents, but the vocabulary has no boundary", "the file is damaged"
-        )

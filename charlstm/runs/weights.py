@@ -10,7 +10,8 @@ from flax import nnx
 from charlstm.config import ModelConfig, RunConfig
 from charlstm.model.counts import Counts, checked_counts
 from charlstm.model.members import Params, name_tensors, of_one, params_from
-from charlstm.runs.folder import find_weights, make_header, read_header
+from charlstm.runs.finding import find_weights
+from charlstm.runs.header import make_header, read_header
 from charlstm.runs.tensors import load_tensors, save_tensors
 from charlstm.runtime.memory import require_memory
 from charlstm.text.spool import seekable

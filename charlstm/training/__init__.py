@@ -1,7 +1,8 @@
 """Training: from what a user asks for to the events of a run. In reading order:
 
 start        options -> a run with its text, its settings and its folder
-plan         closes what was left open: sizes, rates, dropout
+plan         closes what was left open, by measuring the machine
+choices      sizes, rates, dropout for a machine of known speed
 shapes       streams and windows of a step
 machine      how fast this machine is, by the step itself
 footprint    how much memory a step takes, before it is tried
@@ -18,6 +19,7 @@ ngrams       the n-grams of the text, to stand beside the network
 counting     their place at the end of a run
 saver        in which order a run is saved, so that nothing is lost
 resuming     going on from a checkpoint
+session      what one call of `train` works with
 loop         `train`, a generator of events
 following    the same as every process but process 0 does it
 """

@@ -17,17 +17,8 @@ from charlstm.model.members import Params, of_one
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
 from charlstm.runs.checkpoints import load_facts
-from charlstm.runs.folder import (
-    RUNS,
-    Run,
-    free_name,
-    newest_run,
-    open_run,
-    read_config,
-    refuse_existing,
-    settle,
-    stage_run,
-)
+from charlstm.runs.finding import free_name, newest_run
+from charlstm.runs.folder import RUNS, Run, open_run, read_config, refuse_existing, settle, stage_run
 from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
 from charlstm.runs.weights import Weights, load_weights

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from charlstm.display import bars, console, watcher
+from charlstm.display import bars, console, live, watcher
 from charlstm.display.console import _Console, count, note
+from charlstm.display.live import LiveView
 from charlstm.display.sparkline import sparkline
 from charlstm.display.tables import show_score
 from charlstm.display.visible import visible
-from charlstm.display.watcher import Watcher, _LiveView
+from charlstm.display.watcher import Watcher
 from charlstm.errors import StorageError
 from charlstm.events import NotSaved, Report, Saved
 from charlstm.score import Evaluation
@@ -28,7 +29,7 @@ REPORT = Report(
 @pytest.mark.parametrize("best", [1.4398, 1.3000])
 @pytest.mark.parametrize("width", [1, 20, 36, 76, 96, 200])
 def test_the_figures_are_one_line_that_begins_with_the_most_important(width, best):
-    view = _LiveView()
+    view = LiveView()
     view.show(dataclasses.replace(REPORT, validation_loss=best))
     view.show(REPORT)
     line = view._figures(REPORT, width).plain
@@ -95,17 +96,17 @@ def test_a_file_holds_no_bars_no_frames_and_no_wrapped_lines_whatever_is_coloure
 
 
 @pytest.mark.parametrize(
-    ("variables", "live"),
+    ("variables", "is_live"),
     [({}, True), ({"FORCE_COLOR": ""}, False), ({"TTY_COMPATIBLE": "0"}, False), ({"TERM": "dumb"}, False)],
     ids=str,
 )
-def test_a_terminal_is_live_unless_it_cannot_be(monkeypatch, variables, live):
+def test_a_terminal_is_live_unless_it_cannot_be(monkeypatch, variables, is_live):
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(watcher, "err", _Console(stderr=True))
-    assert (watcher.Watcher(as_json=False, quiet=False).live is not None) == live
+    assert (watcher.Watcher(as_json=False, quiet=False).live is not None) == is_live
 
 
 @given(st.text(st.characters(exclude_characters="\t")))  # Rich makes spaces of tabs
@@ -119,11 +120,11 @@ def test_what_is_printed_is_the_text_made_visible_and_nothing_else(monkeypatch, 
 
 @pytest.mark.parametrize("width", [60, 120])
 def test_no_frame_reaches_the_margin_but_with_its_bar(monkeypatch, width):
-    monkeypatch.setattr(watcher, "err", Console(file=Terminal(), force_terminal=True, width=width, height=40))
-    view = _LiveView()
+    monkeypatch.setattr(live, "err", Console(file=Terminal(), force_terminal=True, width=width, height=40))
+    view = LiveView()
     view.show(REPORT)
     view.sample(20, "word " * 100)
-    lines = watcher.err.render_lines(view.render(), pad=False)
+    lines = live.err.render_lines(view.render(), pad=False)
     assert all(sum(segment.cell_length for segment in line) <= width - 2 for line in lines[2:])
 
 
@@ -136,11 +137,11 @@ def test_foreign_text_in_a_table_is_no_markup_and_no_command(monkeypatch):
 
 def test_the_live_view_shows_what_the_model_writes_and_does_not_obey_it(monkeypatch):
     screen = Terminal()
-    monkeypatch.setattr(watcher, "err", Console(file=screen, force_terminal=True, width=60, height=40))
-    view = _LiveView()
+    monkeypatch.setattr(live, "err", Console(file=screen, force_terminal=True, width=60, height=40))
+    view = LiveView()
     view.sample(20, "one\x1b[2Jtwo\r\n\x9bthree\u202e")
-    with watcher.err.capture() as captured:
-        watcher.err.print(view.render())
+    with live.err.capture() as captured:
+        live.err.print(view.render())
     assert "one␛[2Jtwo" in captured.get() and "\\x9bthree\\u202e" in captured.get()
     assert "\x1b[2J" not in captured.get() and "\r" not in captured.get()
 

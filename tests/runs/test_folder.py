@@ -18,7 +18,8 @@ from charlstm.evaluation.static import score_text
 from charlstm.model.parameters import initial_parameters, to_tensors
 from charlstm.runs import folder, weights
 from charlstm.runs.checkpoints import load_checkpoint, save_checkpoint
-from charlstm.runs.folder import WEIGHTS, create_run, free_name, newest_run, open_run, settle, stage_run
+from charlstm.runs.finding import free_name, newest_run
+from charlstm.runs.folder import WEIGHTS, create_run, open_run, settle, stage_run
 from charlstm.runs.metrics import KEYS
 from charlstm.runs.tensors import save_tensors
 from charlstm.runs.texts import reopen

@@ -28,7 +28,7 @@ from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus, open_corpus
 from charlstm.text.documents import Documents
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training import loop, steps
+from charlstm.training import session, steps
 from charlstm.training.clock import Clock
 from charlstm.training.journal import Cadence, Journal
 from charlstm.training.loop import train
@@ -293,7 +293,7 @@ def test_what_is_not_finite_is_never_saved(make_run, corpus, monkeypatch):
 
 
 def test_a_validation_that_is_not_finite_is_an_error_and_not_the_best(make_run, corpus, monkeypatch):
-    monkeypatch.setattr(loop, "score_text", lambda *_: Score(math.nan, 1, 1))
+    monkeypatch.setattr(session, "score_text", lambda *_: Score(math.nan, 1, 1))
     run = make_run()
     with pytest.raises(TrainingError, match="loss is not finite after step"):
         trained(run, corpus)

@@ -12,8 +12,9 @@ from charlstm.errors import ConfigError
 from charlstm.model.parameters import count_parameters
 from charlstm.options import TrainOptions
 from charlstm.runtime.memory import MAX_LOGITS
+from charlstm.training.choices import Plan, weights_used
 from charlstm.training.machine import Machine, measure_machine
-from charlstm.training.plan import Plan, resolve, weights_used
+from charlstm.training.plan import resolve
 
 MACHINE = Machine("float32", 2e11)
 
