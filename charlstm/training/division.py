@@ -21,22 +21,25 @@ def in_parts(
     memory: int,
     accumulate: int | None = None,
     chunk_length: int | None = None,
+    processes: int = 1,
 ) -> TrainingConfig:
     """`training` with its steps in parts that fit into `memory`, the fastest ones; as it is if it fits, or none do.
 
-    What is given of `accumulate` and `chunk_length` stays so.
+    What is given of `accumulate` and `chunk_length` stays so. The memory is that of one of so many `processes`, which
+    share the streams.
     """
-    counts = [accumulate] if accumulate else list(_part_counts(training.batch_size))
+    counts = [accumulate] if accumulate else list(_part_counts(max(1, training.batch_size // processes)))
     lengths = [chunk_length] if chunk_length else [None, *_chunk_lengths(training.sequence_length)]
 
     def with_parts(count: int, length: int | None) -> TrainingConfig:
         return replace(training, accumulate=count, chunk_length=length)
 
     def fits(found: TrainingConfig) -> bool:
-        return step_memory(model, found) <= memory
+        return step_memory(model, found, processes) <= memory
 
     def time(found: TrainingConfig) -> float:
-        streams = found.streams_at_once / make_mesh(found.streams_at_once).size
+        streams = max(1, found.streams_at_once // processes)
+        streams /= make_mesh(streams).size
         return (1 + _OF_PART / streams) * (_OF_CHUNKS if found.characters_at_once < found.sequence_length else 1.0)
 
     if fits(training) or not fits(with_parts(counts[-1], lengths[-1])):

@@ -5,6 +5,8 @@ precisions and both optimizers, on jax 0.10 and 0.12: the estimate was 0.74 to 1
 (tests/benchmarks/memory.py compares).
 """
 
+from dataclasses import replace
+
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import setting
 from charlstm.runtime.memory import require_memory, sharing_devices
@@ -21,7 +23,7 @@ _OF_LOGIT = {"float32": 3.0, "bfloat16": 2.5}
 _OF_UPDATE, _OF_MUON, _OF_DROPPED = 2.0, 2.7, 0.8
 
 
-def require_step_memory(model: ModelConfig, training: TrainingConfig) -> None:
+def require_step_memory(model: ModelConfig, training: TrainingConfig, processes: int = 1) -> None:
     """Refuse a training whose steps cannot fit, before it is tried.
 
     Raises:
@@ -36,14 +38,15 @@ def require_step_memory(model: ModelConfig, training: TrainingConfig) -> None:
     else:
         hint = f"lower {setting('hidden_size')} and {setting('embedding_size')}, or train on {setting('unit', 'byte')}"
     require_memory(
-        step_memory(model, training),
+        step_memory(model, training, processes),
         f"training {model.layers} x {model.hidden_size} units under {model.rows:,} characters, in {shape},",
         hint,
     )
 
 
-def step_memory(model: ModelConfig, training: TrainingConfig) -> int:
-    """Bytes at the peak of a step, of all devices that take them from the same memory."""
+def step_memory(model: ModelConfig, training: TrainingConfig, processes: int = 1) -> int:
+    """Bytes at the peak of a step, of all devices of a process that take them from the same memory."""
+    training = replace(training, batch_size=max(1, training.batch_size // processes))
     kernels, others = _parameters(model)
     parameters = kernels + others
     moments = 2 * others + (2 if training.optimizer == "adamw" else 1) * kernels

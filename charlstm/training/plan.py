@@ -50,13 +50,17 @@ def resolve(
         plan = choose(options, characters, vocabulary_size, devices, based_on, rare, hosts.processes, machine, most)
         if machine.memory is None:
             return plan
-        training = in_parts(plan.model, plan.training, machine.memory, options.accumulate, options.chunk_length)
+        parts = options.accumulate, options.chunk_length
+        training = in_parts(plan.model, plan.training, machine.memory, *parts, hosts.processes)
         return replace(plan, training=training, notes=[*to_fit(plan.training, training), *plan.notes])
+
+    def needed(plan: Plan) -> int:
+        return step_memory(plan.model, plan.training, hosts.processes)
 
     def choose_to_fit(machine: Machine) -> Plan:
         largest = plan = choose_up_to(machine, SIZES[-1])
         for most in reversed(SIZES):
-            if _fits(plan, machine):
+            if machine.memory is None or needed(plan) <= machine.memory:
                 break
             plan = choose_up_to(machine, most)
         if plan.model == largest.model:
@@ -67,7 +71,7 @@ def resolve(
         # Nothing is tried, not even to measure the machine, before it is known that the smallest choice fits.
         precision = "bfloat16" if options.precision == "auto" else options.precision
         smallest = choose_to_fit(Machine(precision, 1.0, available_memory()))
-        require_step_memory(smallest.model, smallest.training)
+        require_step_memory(smallest.model, smallest.training, hosts.processes)
         machine = measure_machine(options.hidden_size, options.precision)
         machine = machine._replace(speed=machine.speed * hosts.processes)
         measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1, hosts=hosts)
@@ -79,7 +83,7 @@ def resolve(
         if _shape(plan) == _shape(measured):
             break
     if machine.memory is not None:
-        require_step_memory(plan.model, plan.training)
+        require_step_memory(plan.model, plan.training, hosts.processes)
     return replace(
         plan, notes=[*plan.notes, *idle_devices(plan.training, devices)], seconds=time.perf_counter() - began
     )
@@ -107,7 +111,3 @@ def _depends_on_speed(options: TrainOptions) -> bool:
 def _shape(plan: Plan) -> tuple[int, ...]:
     """What decides how fast a step is."""
     return plan.model.layers, plan.model.hidden_size, plan.training.batch_size, plan.training.sequence_length
-
-
-def _fits(plan: Plan, machine: Machine) -> bool:
-    return machine.memory is None or step_memory(plan.model, plan.training) <= machine.memory

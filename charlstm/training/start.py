@@ -65,19 +65,21 @@ def starting(options: TrainOptions, on_event: OnEvent, hosts: Hosts = ALONE) -> 
         RunError: there is a run already or none to resume, it is being trained, or its text has changed.
         StorageError: the folder cannot be written.
     """
-    with _resumed(options, on_event) if options.resume else _new(options, on_event, hosts) as start:
-        _require_shared(start.run.config.training.batch_size, hosts)
+    with _resumed(options, on_event, hosts) if options.resume else _new(options, on_event, hosts) as start:
+        training = start.run.config.training
+        _require_shared(training.batch_size, training.accumulate, hosts)
         hosts.tell(Read(start.run.config, start.run.vocabulary.to_json()))
         hosts.meet()
         yield start
 
 
-def _require_shared(streams: int | None, hosts: Hosts) -> None:
-    """Refuse streams that the processes cannot share evenly."""
-    if streams and streams % hosts.processes:
+def _require_shared(streams: int | None, parts: int, hosts: Hosts) -> None:
+    """Refuse streams, of which each step reads one of so many parts at a time, that processes cannot share evenly."""
+    if streams and hosts.processes > 1 and streams % (parts * hosts.processes):
+        in_parts, times = (f" in {parts} parts", f" times {setting('accumulate')}") if parts > 1 else ("", "")
         raise ConfigError(
-            f"{streams} streams cannot be shared evenly by {hosts.processes} processes",
-            f"{setting('batch_size')} must be a multiple of the number of processes",
+            f"{streams} streams{in_parts} cannot be shared evenly by {hosts.processes} processes",
+            f"{setting('batch_size')} must be a multiple of the number of processes{times}",
         )
 
 
@@ -103,14 +105,14 @@ def _own(path: Path, notes: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
+def _resumed(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator[Start]:
     """The run to continue: the one that is named, or the newest; its text may have moved, its end be further away."""
     path = user_path(options.run) if options.run else newest_run()
     notes: list[str] = []
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):
         run = open_run(path)
-        training = _in_parts(run.config, options, notes)
+        training = _in_parts(run.config, options, notes, hosts.processes)
         on_event(Preparing(what="reading the text"))
         named = options.texts if options.texts != TrainOptions.texts else None
         corpus, sources = reopen(run.config.corpus, run.vocabulary, path, named, _as_events(on_event))
@@ -121,15 +123,15 @@ def _resumed(options: TrainOptions, on_event: OnEvent) -> Iterator[Start]:
         yield Start(run.with_config(replace(config, training=training)), corpus, notes=tuple(notes))
 
 
-def _in_parts(config: RunConfig, options: TrainOptions, notes: list[str]) -> TrainingConfig:
+def _in_parts(config: RunConfig, options: TrainOptions, notes: list[str], processes: int = 1) -> TrainingConfig:
     """A run may go on on a smaller machine in smaller parts, which may be given, but not with smaller settings."""
     given = {name: value for name in ("accumulate", "chunk_length") if (value := getattr(options, name))}
     training = asked = replace(config.training, **given)
     if (memory := available_memory()) is not None:
-        training = in_parts(config.model, asked, memory, **given)
+        training = in_parts(config.model, asked, memory, **given, processes=processes)
         notes += to_fit(asked, training)
     try:
-        require_step_memory(config.model, training)
+        require_step_memory(config.model, training, processes)
     except MemoryLimitError as error:
         raise MemoryLimitError(
             error.raw_message, "go on on a machine with more memory, or on which less is running"
@@ -155,7 +157,7 @@ def _new(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator[Sta
     """A new run, its settings closed and its folder made."""
     texts = names_of(options.texts)
     notes: list[str] = []
-    _require_shared(options.batch_size, hosts)
+    _require_shared(options.batch_size, options.accumulate or 1, hosts)
     if options.run:
         refuse_existing(user_path(options.run), options.overwrite)  # before the machine is measured
     base = load_weights(options.init_from) if options.init_from else None

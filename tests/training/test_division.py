@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError
 from charlstm.options import TrainOptions
+from charlstm.runtime.hosts import Hosts
 from charlstm.runtime.mesh import sharing
 from charlstm.training import start
 from charlstm.training.division import idle_devices, in_parts
@@ -49,6 +50,27 @@ def test_streams_are_parted_first_and_windows_where_few_are_left():
         assert (found.training.accumulate, found.training.chunk_length) == (accumulate, chunk_length)
         assert found.notes[0].startswith("to fit into the memory, ")
         assert step_memory(MODEL, found.training) <= share * memory
+
+
+@pytest.mark.parametrize("share", [2.0, 0.6, 0.2, 0.05])
+def test_a_process_needs_memory_for_its_own_streams_only(share):
+    whole = training_config(batch_size=64, sequence_length=512)
+    own = dataclasses.replace(whole, batch_size=16)
+    memory = int(share * step_memory(MODEL, own))
+    assert step_memory(MODEL, whole, processes=4) == step_memory(MODEL, own) < step_memory(MODEL, whole)
+    parts = in_parts(MODEL, own, memory)
+    assert in_parts(MODEL, whole, memory, processes=4) == dataclasses.replace(parts, batch_size=64)
+
+
+def test_parts_are_shared_evenly_by_processes():
+    hosts = Hosts()
+    hosts.processes = 2
+    options = TrainOptions(batch_size=8, accumulate=8)
+    with (
+        pytest.raises(ConfigError, match="8 streams in 8 parts cannot be shared evenly by 2 processes"),
+        start.starting(options, print, hosts),
+    ):
+        pass
 
 
 def test_parts_that_are_given_are_kept():
