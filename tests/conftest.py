@@ -82,20 +82,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         jax.config.update("jax_disable_most_optimizations", quick)
 
 
-_make_steps, _made = steps.make_steps, {}
+# What ends a run, sets its rate or looks at it is not in its program, as a test of the loop holds.
+OUTSIDE = {"steps", "minutes", "learning_rate", "warmup", "validation", "patience", "sample_every", "schedule"}
+make_steps, _made = steps.make_steps, {}
 
 
-def _steps_made_once(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
-    """Trainings alike share their steps: tracing and lowering these is 0.7 of the second that a repeated one takes."""
-    key = repr((model, config)), mesh  # a list of a config has no hash
+def steps_made_once(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
+    """Trainings alike share their steps: tracing and lowering these is 0.8 of the second that a repeated one takes."""
+    inside = {name: value for name, value in dataclasses.asdict(config).items() if name not in OUTSIDE}
+    key = repr((model, inside)), mesh
     if key not in _made:
         if len(_made) == 16:
             _made.clear()
-        _made[key] = _make_steps(model, config, mesh)
+        _made[key] = make_steps(model, config, mesh)
     return _made[key]
 
 
-steps.make_steps = _steps_made_once
+steps.make_steps = steps_made_once
 
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n"
