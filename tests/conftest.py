@@ -1,10 +1,13 @@
 """What all tests share: two CPU devices, strict arrays, shapes checked, and nothing outside of temporary folders."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 # What the caller's terminal and JAX have been told is not for the programs under test.
 for variable in (
@@ -13,6 +16,9 @@ for variable in (
 ):
     os.environ.pop(variable, None)
 _CACHE = tempfile.TemporaryDirectory(prefix="charlstm-tests-")
+if "PYTEST_XDIST_WORKER" in os.environ:  # its caches are its own, compiled programs are those of all workers
+    with contextlib.suppress(OSError):  # Windows may not allow links
+        Path(_CACHE.name, "xla").symlink_to(Path(os.environ["CHARLSTM_CACHE_DIR"], "xla"), target_is_directory=True)
 os.environ["CHARLSTM_CACHE_DIR"] = _CACHE.name
 os.environ["CHARLSTM_CPU_DEVICES"] = "2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # bit for bit, and two devices, on machines with an accelerator too
@@ -31,13 +37,12 @@ from charlstm.runtime.setup import set_up_jax  # noqa: E402
 
 set_up_jax()
 
-from pathlib import Path  # noqa: E402
-
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from flax import nnx  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
+from jax.sharding import Mesh  # noqa: E402
 
 from charlstm.config import CorpusConfig, ModelConfig, RunConfig, TrainingConfig  # noqa: E402
 from charlstm.model.parameters import initial_parameters  # noqa: E402
@@ -45,6 +50,7 @@ from charlstm.runs.folder import Run, create_run  # noqa: E402
 from charlstm.runs.weights import Weights, save_weights  # noqa: E402
 from charlstm.text.corpus import Corpus, open_corpus  # noqa: E402
 from charlstm.text.vocabulary import Vocabulary  # noqa: E402
+from charlstm.training import steps  # noqa: E402
 from charlstm.training.loop import train  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -53,17 +59,46 @@ hypothesis_settings.register_profile("charlstm", hypothesis_settings(), deadline
 hypothesis_settings.load_profile("charlstm")
 
 
+def is_quick(item: pytest.Item) -> bool:
+    """Whether the programs of a test are compiled in the shortest time."""
+    return not any(map(item.get_closest_marker, ("optimized", "slow")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those tests come first: between them and others all that was compiled is forgotten."""
+    items.sort(key=is_quick, reverse=True)
+
+
 @pytest.hookimpl(tryfirst=True)  # before fixtures compile anything
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Programs are compiled as users have them in tests marked `optimized` or `slow`, in the shortest time in others.
 
     LLVM's optimisations are most of what a short training costs: 9.5 s of processor time with them, 4.5 s without.
     """
-    quick = not any(map(item.get_closest_marker, ("optimized", "slow")))
+    quick = is_quick(item)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quick))  # for processes that a test starts
     if jax.config.read("jax_disable_most_optimizations") != quick:
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", quick)
+
+
+# What ends a run, sets its rate or looks at it is not in its program, as a test of the loop holds.
+OUTSIDE = {"steps", "minutes", "learning_rate", "warmup", "validation", "patience", "sample_every", "schedule"}
+make_steps, _made = steps.make_steps, {}
+
+
+def steps_made_once(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
+    """Trainings alike share their steps: tracing and lowering these is 0.8 of the second that a repeated one takes."""
+    inside = {name: value for name, value in dataclasses.asdict(config).items() if name not in OUTSIDE}
+    key = repr((model, inside)), mesh
+    if key not in _made:
+        if len(_made) == 16:
+            _made.clear()
+        _made[key] = make_steps(model, config, mesh)
+    return _made[key]
+
+
+steps.make_steps = steps_made_once
 
 
 VERSE = "The salt road runs from hill to sea,\nand who goes out comes home to tea.\n"

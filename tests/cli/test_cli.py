@@ -118,11 +118,10 @@ def test_a_run_can_start_from_another_and_learn_new_characters(here, run, capfd)
 
 
 def test_a_validation_on_a_piece_says_so(here, capfd):
-    Path("long.txt").write_bytes(b"abc " * 30_000)
-    tiny = ["--hidden-size", "8", "--steps", "3", "--batch-size", "2", "--sequence-length", "8"]
-    assert called(["train", "long.txt", *tiny, "--validation", "0.5", "--run", "long"]) == 0
+    Path("long.txt").write_bytes((VERSE * 137)[:120_000].encode())
+    assert called(["train", "long.txt", *SMALL, "--validation", "0.5", "--run", "long"]) == 0
     assert "(of the first 49,999 of 59,999 characters held out)" in capfd.readouterr().out
-    assert called(["train", "verse.txt", *tiny, "--run", "short"]) == 0
+    assert called(["train", "verse.txt", *SMALL, "--run", "short"]) == 0
     assert "held out)" not in capfd.readouterr().out
 
 

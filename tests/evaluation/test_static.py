@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -20,6 +19,7 @@ from charlstm.runs.weights import Weights, load_weights
 from charlstm.text.vocabulary import Vocabulary
 
 MODEL = ModelConfig(vocabulary_size=5, layers=1, hidden_size=8, embedding_size=4, dropout=0.0)
+DEFINITION = nnx.split(CharRNN(MODEL, nnx.Rngs(0)), nnx.Param)[0]
 VOCABULARY = Vocabulary.of_characters("abcdж")
 
 
@@ -31,17 +31,22 @@ def weights(weights_of) -> Weights:
     return weights_of(MODEL, VOCABULARY, nnx.state(network, nnx.Param))
 
 
+@jax.jit
+def one_step(params, states, symbol, following):
+    """The nats of the symbol that follows, and the states after this one."""
+    logits, states = nnx.merge(DEFINITION, params)(symbol[None, None], states)
+    return cross_entropy(logits, following[None, None])[0, 0], states
+
+
 def naive(weights: Weights, ids: np.ndarray, reset_every: int = 10**9) -> np.ndarray:
     """The nats of every character but the first, one step after the other."""
-    network = CharRNN(MODEL, nnx.Rngs(0))
-    nnx.update(network, weights.params)
-    step = jax.jit(lambda c, states: network(c[None, None], states))
-    states, nats = zero_states(MODEL, 1), []
+    start, ids = zero_states(MODEL, 1), ids.astype(np.int32)
+    states, nats = start, []
     for place in range(len(ids) - 1):
         if place % reset_every == 0:
-            states = zero_states(MODEL, 1)
-        logits, states = step(jnp.int32(ids[place]), states)
-        nats.append(float(cross_entropy(logits, jnp.full((1, 1), int(ids[place + 1])))[0, 0]))
+            states = start
+        cost, states = one_step(weights.params, states, ids[place], ids[place + 1])
+        nats.append(float(cost))
     return np.array(nats)
 
 

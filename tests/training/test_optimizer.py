@@ -105,11 +105,11 @@ def test_a_large_gradient_is_clipped_to_its_direction_and_a_small_one_is_left_al
     # Adam forgets a constant scale, so the clip shows where one gradient in a row is larger than the others.
     chain = make_optimizer(replace(TRAINING, clip=2.0, weight_decay=0.0))
     ones = jax.tree.map(jnp.ones_like, params)
-    norm = float(optax.tree.norm(ones))
+    norm, update = float(optax.tree.norm(ones)), jax.jit(chain.update)
 
     def second_update(size):
-        _, state = chain.update(jax.tree.map(lambda x: x / norm, ones), chain.init(params), params)
-        return chain.update(jax.tree.map(lambda x: x * size / norm, ones), state, params)[0]["head_bias"]
+        _, state = update(jax.tree.map(lambda x: x / norm, ones), chain.init(params), params)
+        return update(jax.tree.map(lambda x: x * size / norm, ones), state, params)[0]["head_bias"]
 
     np.testing.assert_allclose(second_update(2.0), second_update(2000.0), rtol=1e-5)
     assert not np.allclose(second_update(2.0), second_update(1.0), rtol=1e-3)
@@ -118,7 +118,7 @@ def test_a_large_gradient_is_clipped_to_its_direction_and_a_small_one_is_left_al
 def test_biases_do_not_decay(params):
     params = jax.tree.map(jnp.ones_like, params)
     chain = make_optimizer(TRAINING)
-    update, _ = chain.update(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
+    update, _ = jax.jit(chain.update)(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
     for leaf in jax.tree.leaves(update):
         np.testing.assert_allclose(leaf, -0.1 if leaf.ndim > 1 else 0.0, atol=1e-7)
 

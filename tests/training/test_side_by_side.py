@@ -31,7 +31,7 @@ def test_a_member_is_the_run_of_its_seed_to_rounding(members, make_run, corpus):
 
 
 def test_members_are_stopped_and_resumed_bit_for_bit(make_run, corpus):
-    whole, halves = make_run("whole", members=2), make_run("halves", members=2)
+    whole, halves = (make_run(name, members=2, batch_size=8) for name in ("whole", "halves"))
     _, ended = trained(whole, corpus)
     asked = iter(range(100))
     _, stopped = trained(halves, corpus, should_stop=lambda: next(asked) >= 4)
@@ -52,12 +52,12 @@ def test_a_run_tells_what_averaging_gained(make_run, corpus):
 
 
 def test_a_member_that_fails_changes_nothing_about_the_others(make_run, corpus):
-    config = make_run(members=2).config
+    config = make_run(members=2, batch_size=8).config  # the program of the tests above
 
     def one_step(poison: float):
         state = initial_state(config.model, config.training)
         state = state._replace(params=jax.tree.map(lambda leaf: leaf.at[1].add(poison), state.params))
-        stepper = Stepper(config.model, config.training, Windows(corpus.ids, 4, 16), state)
+        stepper = Stepper(config.model, config.training, Windows(corpus.ids, 8, 16), state)
         stepper.dispatch(0, 1, Schedule(5e-3, 2, 20))
         return stepper.collect(0), jax.device_get(stepper.state.params)
 
