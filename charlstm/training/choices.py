@@ -90,7 +90,8 @@ def choose(
     else:
         epochs = steps * batch_size * window / (characters - 1)
     speed /= operations_each(shape)
-    model = replace(_choose_model(options, cell, vocabulary_size, layers, hidden_size, epochs, based_on), rare=rare)
+    chances = gates * hidden_size**2 * epochs / (characters - 1)  # to learn the text by heart
+    model = replace(_choose_model(options, cell, vocabulary_size, layers, hidden_size, chances, based_on), rare=rare)
     if options.hidden_size is None and not based_on:
         often = f"{epochs:.2g}" if epochs < 100 else f"{epochs:.0f}"
         notes.append(
@@ -129,13 +130,14 @@ def _choose_model(
     vocabulary_size: int,
     layers: int,
     hidden_size: int,
-    epochs: float,
+    chances: float,
     based_on: ModelConfig | None,
 ) -> ModelConfig:
-    # A text that is read for many epochs needs dropout: none for three, 0.15 more for each doubling; and from five
-    # epochs on weights must be dropped, too, a tenth for each doubling.
-    dropout = _in_twentieths(0.15 * math.log2(max(epochs, 0.1) / 3), 0.6)
-    weight_drop = _in_twentieths(0.1 * math.log2(max(epochs, 0.1) / 5), 0.3)
+    # Many weights that read a text many times learn it by heart: the dropout rate goes by the recurrent weights of a
+    # layer for each character, times the epochs; 0.07 for each doubling, and 0.05 of weights that are dropped.
+    doublings = math.log2(max(chances, 1.0))
+    dropout = _in_twentieths(0.07 * doublings - 0.03, 0.6)
+    weight_drop = _in_twentieths(0.05 * doublings - 0.1, 0.3)
     if options.dropout is not None:
         dropout = options.dropout
     embedding_size = options.embedding_size or (based_on.embedding_size if based_on else min(hidden_size, 128))

@@ -25,6 +25,12 @@ def planned(
     return resolve(options, characters, 65, devices, based_on, MACHINE)
 
 
+def test_many_weights_need_more_dropout_than_few_that_read_as_often():
+    few, more, many = (planned(TrainOptions(epochs=15, hidden_size=units)).model for units in (64, 256, 1024))
+    assert few.dropout < more.dropout < many.dropout
+    assert few.weight_drop <= more.weight_drop < many.weight_drop
+
+
 @given(st.integers(2, 10**8), st.floats(0.05, 10_000), st.sampled_from([1, 2, 3, 8, 64]))
 @settings(max_examples=200)
 def test_every_text_time_and_machine_gets_a_run_that_can_be_made(characters, minutes, devices):
