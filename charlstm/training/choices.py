@@ -201,6 +201,7 @@ def _choose_training(
         schedule=lengths,
         accumulate=options.accumulate or 1,
         chunk_length=options.chunk_length,
+        average_every=options.average_every,
     )
 
 

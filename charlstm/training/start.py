@@ -112,6 +112,8 @@ def _resumed(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):
         run = open_run(path)
+        if run.config.training.average_every:
+            hosts.go_apart()
         training = _in_parts(run.config, options, notes, hosts.processes)
         on_event(Preparing(what="reading the text"))
         named = options.texts if options.texts != TrainOptions.texts else None

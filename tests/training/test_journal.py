@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charlstm.score import Score
+from charlstm.training.collected import Collected
 from charlstm.training.journal import Cadence, Journal
 from charlstm.training.optimizer import Schedule
-from charlstm.training.steps import Collected
 
 
 def costs_at_most_6_percent(scored: int, trained: int) -> bool:
