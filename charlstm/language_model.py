@@ -494,7 +494,7 @@ def train(options: TrainOptions) -> LanguageModel:
         CorpusError: a text cannot be found or read.
         RunError: there is a run already, or none to resume.
         TrainingError: the loss is not finite, again and again.
-        HostError: another process is lost, or does not fit; what was saved before is whole.
+        HostError: another process is lost, or does not fit, or goes on without this one; what was saved is whole.
         StorageError: the run cannot be written; what was saved before is whole.
     """
     from charlstm.runtime.hosts import JoinedHosts
