@@ -25,8 +25,12 @@ _runs = 0
 
 
 @contextmanager
-def joined(options: TrainOptions, on_event: Callable[[Joined], None]) -> Iterator[Hosts]:
+def joined(
+    options: TrainOptions, on_event: Callable[[Joined], None], has_local_steps: Callable[[], bool]
+) -> Iterator[Hosts]:
     """The processes that train a run together, as long as the block lasts; alone unless `options` say otherwise.
+
+    Process 0, which has the run, is asked whether it `has_local_steps`: then they make them apart.
 
     Raises:
         ConfigError: JAX is in use already, or finds no cluster.
@@ -46,22 +50,20 @@ def joined(options: TrainOptions, on_event: Callable[[Joined], None]) -> Iterato
     state = distributed.global_state
     assert state.process_id is not None and state.num_processes is not None
     hosts = JoinedHosts(state.client, state.process_id, state.num_processes, options.host_timeout, _runs)
-    if options.average_every:
-        hosts.go_apart()
     if jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
         _choose_collectives(hosts)
     if not hosts.leads:
         _hear_that_process_0_is_gone(hosts)
     atexit.register(hosts.part)
     with hosts.reporting():
-        _require_alike(hosts, options)
+        _require_alike(hosts, options, has_local_steps)
         known = [name.rpartition(" on ")[2] for name in hosts.names] if hosts.leads else []
         on_event(Joined(process=hosts.process, hosts=known))
         yield hosts
 
 
-def _require_alike(hosts: JoinedHosts, options: TrainOptions) -> None:
-    """Refuse processes that were started with other settings, or in other versions of what computes.
+def _require_alike(hosts: JoinedHosts, options: TrainOptions, has_local_steps: Callable[[], bool]) -> None:
+    """Refuse processes that were started with other settings, or in other versions; hear whether to go apart.
 
     Raises:
         HostError: there is one; it names its host.
@@ -70,7 +72,9 @@ def _require_alike(hosts: JoinedHosts, options: TrainOptions) -> None:
 
     facts = {setting(name): getattr(options, name) for name in options_in(TrainOptions) if name not in _OWN}
     facts |= {name: version for name, version in versions().items() if name != "python"}
-    known = hosts.introduce(facts)
+    known = hosts.introduce(facts | {"apart": hosts.leads and has_local_steps()})
+    if known[0]["apart"]:
+        hosts.go_apart()
     for name, theirs in zip(hosts.names, known, strict=False):
         for what in facts:
             if theirs.get(what) != known[0].get(what):

@@ -43,8 +43,6 @@ def follow(hosts: JoinedHosts, options: TrainOptions, should_stop: Callable[[], 
             case Measure(model, training):
                 stepper = made_up_stepper(model, training, hosts)
             case Read(config, vocabulary):
-                if config.training.average_every:
-                    hosts.go_apart()
                 corpus = _open_text(options, config, Vocabulary.from_json(vocabulary, "what process 0 has sent"))
                 hosts.meet()
             case Begin():

@@ -75,7 +75,7 @@ class Journal:
     prolonged: bool = False
 
     def set_length(self, total: int, characters_per_step: int, validation_characters: int, every: int = 1) -> None:
-        """Set the number of steps, and from it how often to report and to validate: after `every` few at most."""
+        """Set the number of steps, and from it how often to report and to validate: at multiples of `every`."""
         if total != self.schedule.total:
             self.schedule = self.schedule.replan(self.step, total)
             # Scores are compared with each other, so they go on being of the same characters.

@@ -6,6 +6,7 @@ is lost is missed by nobody, but for its streams. Steps, averagings and saves ar
 P: parameters.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -103,14 +104,13 @@ class LocalStepper(Stepper):
         if hosts.leads:
             others = list[Collected]()
 
-            def moves():
+            def moves() -> Iterator[np.ndarray]:
                 yield move
-                for number in range(1, hosts.processes):
-                    if given := hosts.take(f"move/{number}", number):
-                        theirs, move_of_it = _unpack(given, (np.zeros(len(made)), move))
-                        loss, steps, norm, clipped, skipped = theirs.tolist()
+                for given in self._from_others("move", (np.zeros(len(made)), move)):
+                    if given:
+                        loss, steps, norm, clipped, skipped = given[0].tolist()
                         others.append(Collected(loss, int(steps), norm, int(clipped), int(skipped)))
-                        yield move_of_it
+                        yield given[1]
 
             self._anchor, self._momentum = outer_step(self._anchor, self._momentum, moves())
             made = made.beside(others)
@@ -133,13 +133,16 @@ class LocalStepper(Stepper):
         if not hosts.leads:
             hosts.give(f"states/{hosts.process}", _pack(self.state.states))
             return self.state
-        parts = [jax.tree.map(np.asarray, self.state.states)]
-        for number in range(1, hosts.processes):
-            given = hosts.take(f"states/{number}", number)
-            parts.append(_unpack(given, self._zeros) if given else jax.tree.map(np.asarray, self._zeros))
+        others = [given or self._zeros for given in self._from_others("states", self._zeros)]
         hosts.forget()
-        states = jax.tree.map(lambda *each: np.concatenate(each), *parts)
+        states = jax.tree.map(lambda *each: np.concatenate([*map(np.asarray, each)]), self.state.states, *others)
         return self.state._replace(states=states, momentum=self._momentum)
+
+    def _from_others(self, name: str, like: Any) -> Iterator[Any]:
+        """What each of the others gives process 0, a tree like `like`; None of one that is left out."""
+        for number in range(1, self._all.processes):
+            given = self._all.take(f"{name}/{number}", number)
+            yield None if given is None else _unpack(given, like)
 
 
 def _flat(params: Any) -> np.ndarray:
