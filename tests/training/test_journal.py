@@ -43,6 +43,14 @@ def test_the_characters_that_validations_are_of_can_be_given(total, per_step, ch
     assert validations == 1 or costs_at_most_6_percent(validations * characters, total * per_step)
 
 
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(0, 10**6), st.integers(1, 1000))
+def test_reports_and_validations_can_be_had_after_a_multiple_of_some_steps_only(total, per_step, validation, every):
+    often, seldom = (Cadence.of(total, per_step, validation, every=steps) for steps in (1, every))
+    for least, found in ((often.report, seldom.report), (often.validate, seldom.validate)):
+        assert found % every == 0 and least <= found < least + every
+    assert seldom.characters == often.characters
+
+
 @given(st.floats(0.1, 5), st.integers(1, 1000))
 def test_a_journal_survives_its_json(loss, step):
     before = Journal(
