@@ -103,6 +103,7 @@ def test_after_an_averaging_all_have_the_parameters_that_the_outer_step_makes(se
     assert done.steps == 4  # of both
 
 
+@pytest.mark.slow
 def test_two_processes_that_read_the_same_end_where_one_does(settings, corpus, monkeypatch):
     model, training = replace(settings[0], dropout=0.0, weight_drop=0.0), settings[1]
     monkeypatch.setattr(local_steps, "outer_step", partial(outer_step, rate=1.0, decay=0.0))
