@@ -19,7 +19,7 @@ def test_outer_steps_are_those_of_sgd_with_nesterov_momentum():
     for _ in range(5):
         moves = numbers.normal(size=(3, 50)).astype(np.float32)
         updates, state = optimizer.update(jnp.asarray(moves.mean(0)), state, params)
-        params = params + updates
+        params = optax.apply_updates(params, updates)
         anchor, momentum = outer_step(anchor, momentum, iter(moves), RATE, DECAY)
         np.testing.assert_allclose(anchor, params, rtol=1e-5, atol=1e-6)
 
@@ -32,8 +32,8 @@ def test_without_momentum_and_at_rate_1_it_is_the_mean_of_all_parameters():
 
 
 def test_what_is_not_finite_does_not_count():
-    anchor, momentum, sound = np.float32([[1, 2], [3, 4], [5, 6]])
-    broken = np.float32([np.nan, 1]), np.float32([np.inf, 1])
+    anchor, momentum, sound = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    broken = np.array([[np.nan, 1], [np.inf, 1]], np.float32)
     for one, other in zip(
         outer_step(anchor, momentum, [broken[0], sound, broken[1]]), outer_step(anchor, momentum, [sound]), strict=True
     ):

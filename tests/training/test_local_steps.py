@@ -71,7 +71,8 @@ def settings(make_run) -> tuple[ModelConfig, TrainingConfig]:
     return config.model, config.training
 
 
-def stepper_of(hosts: Hosts, model: ModelConfig, training: TrainingConfig, ids: np.ndarray) -> Stepper:
+def stepper_of(hosts: Hosts, settings: tuple[ModelConfig, TrainingConfig], ids: np.ndarray) -> Stepper:
+    model, training = settings
     windows = Windows(ids, training.batch_size, 16, hosts.own(training.batch_size))
     return make_stepper(model, training, windows, initial_state(model, training), hosts)
 
@@ -87,7 +88,7 @@ def numbers(tree) -> np.ndarray:
 
 def test_after_an_averaging_all_have_the_parameters_that_the_outer_step_makes(settings, corpus):
     def work(hosts: Hosts):
-        stepper = stepper_of(hosts, *settings, corpus.ids)
+        stepper = stepper_of(hosts, settings, corpus.ids)
         first = numbers(stepper.params)
         make(stepper, 0, 2)
         apart = numbers(stepper.params)
@@ -111,7 +112,7 @@ def test_two_processes_that_read_the_same_end_where_one_does(settings, corpus, m
     ids = np.concatenate([half, half, half[:1]])  # stream b + 4 reads what stream b does
 
     def work(hosts: Hosts) -> tuple[np.ndarray, np.ndarray]:
-        stepper = stepper_of(hosts, model, training, ids)
+        stepper = stepper_of(hosts, (model, training), ids)
         for first in (0, 2, 4):
             make(stepper, first, 2)
             stepper.average()
@@ -135,7 +136,7 @@ def test_masks_are_those_of_the_streams_as_if_all_were_read_together(settings, c
     model, training = settings
     states = [
         numbers(found.states)
-        for found in in_threads(2, lambda hosts: first_step(stepper_of(hosts, model, training, corpus.ids)))
+        for found in in_threads(2, lambda hosts: first_step(stepper_of(hosts, settings, corpus.ids)))
     ]
     whole = Stepper(model, training, Windows(corpus.ids, 8, 16), initial_state(model, training))
     expected = jax.tree.leaves(jax.device_get(first_step(whole).states))
@@ -151,7 +152,7 @@ def test_who_is_lost_is_left_out_of_the_mean_and_its_states_are_zeros(settings, 
     post = Post()
 
     def leads(hosts: Hosts):
-        stepper = stepper_of(hosts, *settings, corpus.ids)
+        stepper = stepper_of(hosts, settings, corpus.ids)
         first = numbers(stepper.params)
         make(stepper, 0, 2)
         own = numbers(stepper.params)
@@ -166,7 +167,7 @@ def test_who_is_lost_is_left_out_of_the_mean_and_its_states_are_zeros(settings, 
 
 
 def test_alone_it_goes_on_from_a_saved_state_bit_for_bit(settings, corpus):
-    stepper = stepper_of(ALONE, *settings, corpus.ids)
+    stepper = stepper_of(ALONE, settings, corpus.ids)
     make(stepper, 0, 2)
     stepper.average()
     saved = jax.device_get(stepper.whole_state())
@@ -174,7 +175,7 @@ def test_alone_it_goes_on_from_a_saved_state_bit_for_bit(settings, corpus):
     stepper.average()
     expected = jax.device_get(stepper.whole_state())
     assert np.asarray(saved.momentum).any()
-    again = stepper_of(ALONE, *settings, corpus.ids)
+    again = stepper_of(ALONE, settings, corpus.ids)
     again.go_on_from(saved)
     make(again, 2, 2)
     again.average()
@@ -182,7 +183,7 @@ def test_alone_it_goes_on_from_a_saved_state_bit_for_bit(settings, corpus):
 
 
 def test_averaging_again_without_steps_changes_nothing(settings, corpus):
-    stepper = stepper_of(ALONE, *settings, corpus.ids)
+    stepper = stepper_of(ALONE, settings, corpus.ids)
     assert isinstance(stepper, LocalStepper)
     make(stepper, 0, 1)
     stepper.average()
