@@ -88,6 +88,7 @@ class TrainingConfig:
     `schedule` repeats a run whose length was estimated while it went: at each step, the number of steps in all.
     A step is made in `accumulate` parts of the streams, one after the other, and `chunk_length` characters of its
     window at a time, all at once if that is None: so it needs less memory.
+    Several processes average gradients in each step or, if `average_every` is given, parameters after so many.
     """
 
     batch_size: int
@@ -108,6 +109,7 @@ class TrainingConfig:
     schedule: list[list[int]] = field(default_factory=list[list[int]])
     accumulate: int = 1
     chunk_length: int | None = None
+    average_every: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)

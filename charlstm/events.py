@@ -128,6 +128,16 @@ class RolledBack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lost:
+    """Of `processes` one is lost, for a `reason` that names it; `left` train on, without its share of the text."""
+
+    process: int
+    reason: str
+    processes: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counting:
     """Steps are done; n-grams of the text are being counted, to stand beside the network."""
 
@@ -168,6 +178,7 @@ Event = (
     | Saved
     | NotSaved
     | RolledBack
+    | Lost
     | Counting
     | Finished
 )

@@ -494,9 +494,10 @@ def train(options: TrainOptions) -> LanguageModel:
         CorpusError: a text cannot be found or read.
         RunError: there is a run already, or none to resume.
         TrainingError: the loss is not finite, again and again.
-        HostError: another process is lost, or does not fit; what was saved before is whole.
+        HostError: another process is lost, or does not fit, or goes on without this one; what was saved is whole.
         StorageError: the run cannot be written; what was saved before is whole.
     """
+    from charlstm.runs.finding import has_local_steps
     from charlstm.runtime.hosts import JoinedHosts
     from charlstm.runtime.joining import joined
     from charlstm.runtime.setup import each_within, ready_jax
@@ -510,7 +511,7 @@ def train(options: TrainOptions) -> LanguageModel:
 
     should_stop, should_save = options.should_stop or never, options.should_save or never
     with ExitStack() as stack:
-        hosts = stack.enter_context(joined(options, show))
+        hosts = stack.enter_context(joined(options, show, functools.partial(has_local_steps, options)))
         with ready_jax():
             from charlstm.model.parameters import count_parameters
             from charlstm.training import loop

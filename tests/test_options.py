@@ -59,6 +59,7 @@ def test_every_option_is_a_keyword_argument_and_explained(name):
 
 # What an option makes sense with only.
 OTHERS = {
+    "average_every": {"distributed": True},
     "processes": {"coordinator": "here:1", "process": 0},
     "process": {"coordinator": "here:1", "processes": 65_536},
 }

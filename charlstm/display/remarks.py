@@ -25,6 +25,8 @@ def describe(event: events.Started) -> None:
         f"{count(training.batch_size, 'stream')}, windows of {training.sequence_length}; "
         f"{budget} in {training.precision}"
     )
+    if training.average_every:
+        note(f"local steps in each process, averaged every {count(training.average_every, 'step')}")
     for each in event.notes:
         note(worded(each, as_flag))
 
@@ -43,6 +45,8 @@ def remarks(event: events.Event) -> Iterator[str]:
                 f"too many steps were not finite: back from step {event.step:,} to the save at step {event.back_to:,}, "
                 f"with a peak learning rate of {event.learning_rate:.3g}"
             )
+        case events.Lost():
+            yield f"{event.reason}; training goes on without it, and without its 1/{event.processes} of the text"
         case _:
             pass
 

@@ -14,8 +14,11 @@ _NOT_REPEATED = ("run", "resume", "overwrite", "sample_every", *_LENGTH)
 
 
 def repeat_command(config: RunConfig, schedule: list[list[int]]) -> str:
-    """`charlstm train TEXT --hidden-size 384 ...`; `schedule` is what the run's last event says. Empty if that is."""
-    if not schedule:
+    """`charlstm train TEXT --hidden-size 384 ...`; `schedule` is what the run's last event says. Empty if that is.
+
+    And empty for local steps: how many processes made them to the end, no setting says.
+    """
+    if not schedule or config.training.average_every:
         return ""
     settings: dict[str, Any] = {
         "init_from": config.init_from,

@@ -153,10 +153,18 @@ class TrainOptions:
     distributed: bool = option(
         False, "Let JAX find the other processes: of Slurm, Open MPI, Kubernetes or a TPU.", _HOSTS
     )
+    average_every: int | None = option(
+        None,
+        "Let each process make so many local steps of its own, and then average their parameters: for slow networks. "
+        "A process that is lost is left out.",
+        _HOSTS,
+        COUNT,
+        "gradients are averaged in each step",
+    )
     host_timeout: float = option(
         60.0,
-        "Seconds without a sign of life after which another process is lost, and the run ends; ten times as long those "
-        "that are late at the start are waited for.",
+        "Seconds without a sign of life after which another process is lost, and the run ends, unless it averages "
+        "every few steps; ten times as long those that are late at the start are waited for.",
         _HOSTS,
         Bounds(1, 1e6, "from 1 to 1000000"),
     )
@@ -221,6 +229,11 @@ class TrainOptions:
                     f"{setting('process')} is {self.process}, but {self.processes} processes are numbered from 0 to "
                     f"{self.processes - 1}"
                 )
+        if self.average_every is not None and not (given or self.distributed):
+            raise ConfigError(
+                f"{setting('average_every', self.average_every)} is for several processes, and this is one",
+                f"give {setting('coordinator')}, {setting('processes')} and {setting('process')}",
+            )
         names = [self.texts] if isinstance(self.texts, str | Path) else self.texts
         if (given or self.distributed) and self.members > 1:
             raise ConfigError(

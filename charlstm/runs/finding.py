@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from charlstm.errors import RunError
-from charlstm.runs.folder import CONFIG, RUNS, WEIGHTS, exists, last_write
+from charlstm.files import user_path
+from charlstm.options import TrainOptions
+from charlstm.runs.folder import CONFIG, RUNS, WEIGHTS, exists, last_write, read_config
 
 
 def find_weights(path: Path) -> Path:
@@ -34,6 +36,26 @@ def newest_run(root: Path = RUNS, having: Iterable[str] = ()) -> Path:
     if not found:
         raise RunError(f"there is no run in {root.resolve()}", "train one first, or name a run")
     return max(sound, key=last_write)
+
+
+def resumed_run(options: TrainOptions) -> Path:
+    """The run to go on with: the one that is named, or the newest.
+
+    Raises:
+        RunError: there is none.
+    """
+    return user_path(options.run) if options.run else newest_run()
+
+
+def has_local_steps(options: TrainOptions) -> bool:
+    """Whether the processes of the run that is asked for average their parameters, but make their steps apart.
+
+    Raises:
+        RunError: it is to be resumed, and there is none.
+    """
+    if not options.resume:
+        return options.average_every is not None
+    return read_config(resumed_run(options)).training.average_every is not None
 
 
 def free_name(path: Path) -> Path:

@@ -6,6 +6,7 @@ compiled     compiled programs, kept between runs
 setup        JAX's settings, in one place
 mesh         devices, and where arrays live on them
 hosts        the processes that train one run together, and what they tell each other
+exchange     bytes that they give each other
 watch        whether they are all alive
 joining      how they find each other
 """

@@ -2,7 +2,7 @@
 
 JAX's distributed runtime is the engine: its coordination service, which lives in process 0, carries words (a store of
 keys and values), Gloo on CPUs and NCCL on GPUs carry arrays. Words take no part in collectives: so others can be waited
-for with a limit, and one that waits can be told of an error.
+for with a limit, and one that waits can be told of an error. Processes that make steps apart take part in none at all.
 """
 
 import atexit
@@ -16,10 +16,13 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, Protocol
 
 from charlstm.errors import CharLSTMError, HostError
+from charlstm.runtime.exchange import Exchange
 from charlstm.runtime.watch import Watch
 
 _SLICE_MS = 500  # of a wait: in between, Python hears signals
 _POLL = 0.001  # seconds
+_PARTING_MS = 300_000  # in which all programs end, once they have trained
+_FAREWELL = 1.0  # seconds in which those of the others leave the store
 _KEPT = 8  # decisions: nobody is so far behind, for the steps of one are waited for before the next but one
 
 
@@ -77,6 +80,40 @@ class Hosts:
         """Whether another process was told to stop."""
         return False
 
+    def go_apart(self) -> None:
+        """These processes make their steps apart, which is to be known before JAX has devices: without collectives.
+
+        One may be far behind what process 0 has decided.
+        """
+
+    def outlive(self) -> None:
+        """From now on process 0 leaves out who is lost, and goes on."""
+
+    @property
+    def left_out(self) -> dict[int, str]:
+        """Processes that process 0 goes on without, and why."""
+        return {}
+
+    def begin_round(self) -> None:
+        """What is given and taken from now on is that of a new round; all others begin it, too."""
+
+    def forget(self) -> None:
+        """In process 0, which has taken something in this round from all: drop what was given in earlier ones."""
+
+    def give(self, name: str, data: bytes) -> None:
+        """Give others something that has a name in this round.
+
+        Raises:
+            HostError: process 0 is lost, or goes on without this one.
+        """
+
+    def take(self, name: str, giver: int = 0) -> bytes | None:
+        """What process `giver` gives, waited for; None if that is left out.
+
+        Raises:
+            HostError: process 0 is lost, or goes on without this one.
+        """
+
 
 ALONE = Hosts()
 
@@ -88,8 +125,10 @@ class JoinedHosts(Hosts):
         self.process, self.processes = process, processes
         self._client, self._prefix = client, f"charlstm/{run}"
         self._messages = self._meetings = 0
+        self.are_apart = False
         self.names = [f"process {number}" for number in range(processes)]
         self._watch = Watch(client, self._prefix, process, self.names, seconds)
+        self._exchange = Exchange(client, f"{self._prefix}/rounds", process, self._watch)
 
     def introduce(self, facts: dict[str, Any]) -> list[dict[str, Any]]:
         """Give `facts` of this process to the others; returns those of all in process 0, elsewhere those of process 0.
@@ -105,8 +144,9 @@ class JoinedHosts(Hosts):
 
     def tell(self, message: Message) -> None:
         if self.leads:
-            self._set(f"told/{self._messages}", json.dumps(message.to_dict()))
-            self._client.key_value_delete(f"{self._prefix}/told/{self._messages - _KEPT}")
+            self._set(self._told(), json.dumps(message.to_dict()))
+            if not self.are_apart:
+                self._client.key_value_delete(f"{self._prefix}/{self._told(self._messages - _KEPT)}")
             self._messages += 1
 
     def told(self, meanwhile: Callable[[], None]) -> dict[str, Any]:
@@ -115,8 +155,9 @@ class JoinedHosts(Hosts):
         Raises:
             HostError: process 0 is lost, or ends the run because another one is.
         """
+        message = json.loads(self._get(self._told(), meanwhile))
         self._messages += 1
-        return json.loads(self._get(f"told/{self._messages - 1}", meanwhile))
+        return message
 
     def meet(self) -> None:
         self._meetings += 1
@@ -152,6 +193,28 @@ class JoinedHosts(Hosts):
     def is_asked_to_stop(self) -> bool:
         return self._watch.is_asked_to_stop
 
+    def go_apart(self) -> None:
+        self.are_apart = True
+
+    def outlive(self) -> None:
+        self._watch.outlives = self.leads
+
+    @property
+    def left_out(self) -> dict[int, str]:
+        return self._watch.left_out
+
+    def begin_round(self) -> None:
+        self._exchange.begin()
+
+    def forget(self) -> None:
+        self._exchange.forget()
+
+    def give(self, name: str, data: bytes) -> None:
+        self._exchange.give(name, data)
+
+    def take(self, name: str, giver: int = 0) -> bytes | None:
+        return self._exchange.take(name, giver)
+
     def ask_to_stop(self) -> None:
         """Ask process 0 to save the run and to end it."""
         self._set(f"stop/{self.process}", "")
@@ -178,6 +241,19 @@ class JoinedHosts(Hosts):
                 raise HostError(f"{own_name}: {error.raw_message}", error.raw_hint) from error
             raise
         self._watch.close()
+
+    def part(self) -> None:
+        """At the end of this program: in process 0, whose store they use, wait until those of the others end, too."""
+        with suppress(RuntimeError):
+            self._set(f"parting/{self.process}", "")
+            for number in range(1, self.processes) if self.leads else ():
+                if number not in self.left_out:
+                    self._client.blocking_key_value_get(f"{self._prefix}/parting/{number}", _PARTING_MS)
+            time.sleep(_FAREWELL if self.leads else 0)
+
+    def _told(self, number: int | None = None) -> str:
+        """The key of a decision, the next one by default."""
+        return f"rounds/{self._exchange.round}/told/{self._messages if number is None else number}"
 
     def _set(self, key: str, value: str) -> None:
         self._client.key_value_set(f"{self._prefix}/{key}", value)

@@ -20,14 +20,17 @@ from charlstm.schema import options_in
 _JOIN = 10  # times the limit of a sign of life: others may still be in a queue, or starting
 _RETRY = 0.2  # seconds
 _NEVER = 10**6  # seconds: JAX would end the program with a stack trace; `Watch` has words
-_SHUTDOWN = 300  # seconds in which all programs end, once they have trained
 _OWN = ("texts", "run", "init_from", "process")  # options that may differ: paths do from host to host
 _runs = 0
 
 
 @contextmanager
-def joined(options: TrainOptions, on_event: Callable[[Joined], None]) -> Iterator[Hosts]:
+def joined(
+    options: TrainOptions, on_event: Callable[[Joined], None], has_local_steps: Callable[[], bool]
+) -> Iterator[Hosts]:
     """The processes that train a run together, as long as the block lasts; alone unless `options` say otherwise.
+
+    Process 0, which has the run, is asked whether it `has_local_steps`: then they make them apart.
 
     Raises:
         ConfigError: JAX is in use already, or finds no cluster.
@@ -47,17 +50,20 @@ def joined(options: TrainOptions, on_event: Callable[[Joined], None]) -> Iterato
     state = distributed.global_state
     assert state.process_id is not None and state.num_processes is not None
     hosts = JoinedHosts(state.client, state.process_id, state.num_processes, options.host_timeout, _runs)
+    if jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
+        _choose_collectives(hosts)
     if not hosts.leads:
         _hear_that_process_0_is_gone(hosts)
+    atexit.register(hosts.part)
     with hosts.reporting():
-        _require_alike(hosts, options)
+        _require_alike(hosts, options, has_local_steps)
         known = [name.rpartition(" on ")[2] for name in hosts.names] if hosts.leads else []
         on_event(Joined(process=hosts.process, hosts=known))
         yield hosts
 
 
-def _require_alike(hosts: JoinedHosts, options: TrainOptions) -> None:
-    """Refuse processes that were started with other settings, or in other versions of what computes.
+def _require_alike(hosts: JoinedHosts, options: TrainOptions, has_local_steps: Callable[[], bool]) -> None:
+    """Refuse processes that were started with other settings, or in other versions; hear whether to go apart.
 
     Raises:
         HostError: there is one; it names its host.
@@ -66,7 +72,9 @@ def _require_alike(hosts: JoinedHosts, options: TrainOptions) -> None:
 
     facts = {setting(name): getattr(options, name) for name in options_in(TrainOptions) if name not in _OWN}
     facts |= {name: version for name, version in versions().items() if name != "python"}
-    known = hosts.introduce(facts)
+    known = hosts.introduce(facts | {"apart": hosts.leads and has_local_steps()})
+    if known[0]["apart"]:
+        hosts.go_apart()
     for name, theirs in zip(hosts.names, known, strict=False):
         for what in facts:
             if theirs.get(what) != known[0].get(what):
@@ -89,13 +97,16 @@ def _initialize(options: TrainOptions) -> None:
     make_client = runtime.get_distributed_runtime_client
     # Where the service in process 0 is gone, JAX ends the program with a stack trace, unless it has a function to call.
     # That call fails, as its argument has no type in Python, and the failure ends in `_hear_that_process_0_is_gone`.
-    runtime.get_distributed_runtime_client = functools.partial(make_client, missed_heartbeat_callback=print)
+    # Compression makes what is given ten times slower.
+    runtime.get_distributed_runtime_client = lambda *args, **named: make_client(
+        *args, **named | {"missed_heartbeat_callback": print, "use_compression": False}
+    )
     try:
         _interruptibly(
             functools.partial(
                 jax.distributed.initialize, options.coordinator, options.processes, options.process,
                 cluster_detection_method="deactivate" if options.coordinator else None,
-                initialization_timeout=limit, heartbeat_timeout_seconds=_NEVER, shutdown_timeout_seconds=_SHUTDOWN,
+                initialization_timeout=limit, heartbeat_timeout_seconds=_NEVER, shutdown_timeout_seconds=0,
             )
         )  # fmt: skip
     except BaseException as error:
@@ -106,9 +117,6 @@ def _initialize(options: TrainOptions) -> None:
         raise
     finally:
         runtime.get_distributed_runtime_client = make_client
-    address = _own_address(distributed.global_state.coordinator_address or "")
-    if address and jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
-        _listen_at(address)
 
 
 def _interruptibly(call: Callable[[], None]) -> None:
@@ -188,15 +196,24 @@ def _own_address(coordinator: str) -> str | None:
     return None
 
 
-def _listen_at(address: str) -> None:
-    """Have Gloo listen there: by itself it takes what the machine's name stands for, often 127.0.1.1."""
+def _choose_collectives(hosts: JoinedHosts) -> None:
+    """Have Gloo listen at this machine's address: by itself it takes what its name stands for, often 127.0.1.1.
+
+    Processes that make steps apart do without: the devices of one have memory in common.
+    """
+    import jax
     from jax._src import distributed, xla_bridge
     from jax.extend.backend import register_backend_factory
 
     runtime: Any = distributed._jax  # pyright: ignore[reportPrivateImportUsage]
 
     def make_client() -> Any:
-        gloo = runtime.make_gloo_tcp_collectives(distributed_client=distributed.global_state.client, hostname=address)
+        if hosts.are_apart:
+            jax.config.update("jax_cpu_collectives_implementation", None)
+            return xla_bridge.make_cpu_client()
+        address = _own_address(distributed.global_state.coordinator_address or "")
+        named = {"hostname": address} if address else {}
+        gloo = runtime.make_gloo_tcp_collectives(distributed_client=distributed.global_state.client, **named)
         return xla_bridge.make_cpu_client(gloo)
 
     register_backend_factory("cpu", make_client, priority=0, fail_quietly=False)

@@ -2,7 +2,8 @@
 
 Each gives a sign of life every second. Process 0 looks at all of them, the others at process 0 only, which tells them
 what it finds. Who is lost is known after a limit: a process that was killed, one that is stopped, a host without power
-and a network that is cut are the same from here.
+and a network that is cut are the same from here. One that is lost ends all, unless process 0 outlives the others: then
+it leaves out who is lost, and goes on.
 """
 
 import os
@@ -26,6 +27,9 @@ class Watch:
     def __init__(self, client: Any, prefix: str, process: int, names: list[str], limit: float) -> None:
         self._client, self._prefix, self._process, self._names, self._limit = client, prefix, process, names, limit
         self._lost = ""  # who, and why
+        self._hint = f"what was saved is sound: start all processes again with the same flags and {setting('resume')}"
+        self.outlives = False  # set in process 0 once it can do without the others
+        self.left_out: dict[int, str] = {}  # why it goes on without these
         self._since: float | None = None  # when waiting began
         self._ended = threading.Event()
         self.is_asked_to_stop = False
@@ -53,6 +57,11 @@ class Watch:
         self._lost = self._lost or f"the connection to another process has ended: {otherwise}"
         return self._error()
 
+    def check_patience(self, number: int, waited: float) -> None:
+        """Leave out a process that gives signs of life, but has not come for so many seconds to what process 0 does."""
+        if self._process == 0 and waited > _PATIENCE * self._limit:
+            self._lose(f"{self._names[number]} was waited for for {_PATIENCE * self._limit:g} seconds", number)
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """In the block this process waits for what all do together."""
@@ -69,14 +78,15 @@ class Watch:
         with suppress(RuntimeError):
             self._client.key_value_set(f"{self._prefix}/{kind}/{self._process}", told, allow_overwrite=True)
         deadline = time.monotonic() + _GRACE
-        while self._process == 0 and len(self._known()) < len(self._names) - 1 and time.monotonic() < deadline:
+        others = len(self._names) - 1 - len(self.left_out)
+        while self._process == 0 and len(self._known()) < others and time.monotonic() < deadline:
             time.sleep(_BEAT / 4)
         self.close()
 
     def lose_first(self) -> None:
         """Process 0 is gone: hold this thread, on which C++ has heard of it, until the program has said so and ends."""
-        if self._ended.is_set() and not self._lost:
-            os._exit(0)  # all was done
+        while self._ended.is_set() and not self._lost:  # all was done: the program ends by itself, or has other work
+            time.sleep(_GRACE)
         self._lose(f"{self._names[0]} is gone")
         time.sleep(2 * _GRACE)
         os._exit(1)
@@ -86,10 +96,7 @@ class Watch:
         self._ended.set()
 
     def _error(self) -> HostError:
-        return HostError(
-            self._lost,
-            f"what was saved is sound: start all processes again with the same flags and {setting('resume')}",
-        )
+        return HostError(self._lost, self._hint)
 
     def _exchange(self) -> None:
         """Give signs of life, and note when those of others change."""
@@ -100,10 +107,14 @@ class Watch:
                 self._client.key_value_set(f"{self._prefix}/alive/{self._process}", str(count), allow_overwrite=True)
                 if self._process == 0:
                     self._note(self._all("alive"))
-                    failed, self.is_asked_to_stop = self._all("failed"), bool(self._all("stop"))
-                    self._lose(next(iter(failed.values()), ""))
+                    self.is_asked_to_stop = bool(self._all("stop"))
+                    for number, why in self._all("failed").items():
+                        self._lose(why, number)
                 else:
                     self._note({0: self._client.blocking_key_value_get(f"{self._prefix}/alive/0", 1000)})
+                    if without := self._all("left_out").get(self._process):
+                        self._hint = "the run goes on; once it has ended, all processes can go on with it"
+                        self._lose(without)
                     self._lose(self._all("lost").get(0, ""))
                     if self._lost:
                         self._ended.wait(_BEAT)
@@ -137,7 +148,7 @@ class Watch:
             last = now
             for number, heard in self._heard.items():
                 if number != self._process and now - heard > self._limit:
-                    self._lose(f"{self._names[number]} has given no sign of life for {self._limit:g} seconds")
+                    self._lose(f"{self._names[number]} has given no sign of life for {self._limit:g} seconds", number)
             since = self._since
             if since is not None and now - since > _PATIENCE * self._limit:
                 self._lose(f"{self._names[self._process]} has waited for the others for {_PATIENCE * self._limit:g} s")
@@ -147,8 +158,15 @@ class Watch:
                     self._exit()
                 return
 
-    def _lose(self, why: str) -> None:
-        if why and not self._lost:
+    def _lose(self, why: str, number: int | None = None) -> None:
+        """Who or what is lost ends this process; or, of process 0 that outlives others, process `number` only."""
+        if self.outlives and number is not None:
+            if number not in self.left_out:
+                with suppress(RuntimeError):
+                    told = f"process 0 goes on without this one: {why}"
+                    self._client.key_value_set(f"{self._prefix}/left_out/{number}", told, allow_overwrite=True)
+                self.left_out[number] = why
+        elif why and not self._lost:
             self._lost = why
             if self._process == 0:
                 with suppress(RuntimeError):

@@ -9,7 +9,10 @@ footprint    how much memory a step takes, before it is tried
 division     over which devices and into which parts the work of a step is divided
 parts        a step in parts: some streams, or some characters of a window, at a time
 decisions    what process 0 decides for all processes of a run
+collected    what came of some steps
 steps        the jitted steps, and what makes them one after the other
+local_steps  steps that processes make apart, until they average
+averaging    what becomes of their parameters then
 optimizer    the learning rate, and the Optax chain
 muon         orthogonal updates for the kernels of the gates
 journal      what a run remembers between steps: schedule, best score, what is due

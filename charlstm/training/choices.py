@@ -203,6 +203,7 @@ def _choose_training(
         schedule=lengths,
         accumulate=options.accumulate or 1,
         chunk_length=options.chunk_length,
+        average_every=options.average_every,
     )
 
 

@@ -50,8 +50,13 @@ class Steps(Decision):
 
 
 @dataclass(frozen=True)
+class Average(Decision):
+    """Give process 0 what the parameters have moved by, and take from it those to go on from."""
+
+
+@dataclass(frozen=True)
 class Gather(Decision):
-    """Give the recurrent states of all streams to all: process 0 saves them."""
+    """Give the recurrent states of all streams to process 0, which saves them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class End(Decision):
     """Nothing more is to be done."""
 
 
-_KINDS = {kind.__name__: kind for kind in (Measure, Read, Begin, Steps, Gather, GoBack, End)}
+_KINDS = {kind.__name__: kind for kind in (Measure, Read, Begin, Steps, Average, Gather, GoBack, End)}
 
 
 def decision_from(data: dict[str, Any]) -> Decision:

@@ -11,7 +11,8 @@ from charlstm.runtime.hosts import Hosts, JoinedHosts
 from charlstm.text.batches import Windows
 from charlstm.text.corpus import Corpus
 from charlstm.text.vocabulary import Vocabulary
-from charlstm.training.decisions import Begin, End, Gather, GoBack, Measure, Read, Steps, decision_from
+from charlstm.training.decisions import Average, Begin, End, Gather, GoBack, Measure, Read, Steps, decision_from
+from charlstm.training.local_steps import make_stepper
 from charlstm.training.machine import made_up_stepper
 from charlstm.training.steps import Stepper, initial_state
 
@@ -24,7 +25,7 @@ def follow(hosts: JoinedHosts, options: TrainOptions, should_stop: Callable[[], 
     Raises:
         CorpusError: the text cannot be found or read here.
         RunError: it is not the one that process 0 has.
-        HostError: another process is lost.
+        HostError: another process is lost, or process 0 goes on without this one.
     """
     is_asked = False
 
@@ -51,6 +52,9 @@ def follow(hosts: JoinedHosts, options: TrainOptions, should_stop: Callable[[], 
                 assert stepper
                 stepper.start(steps)
                 stepper.collect(1)
+            case Average():
+                assert stepper
+                stepper.average()
             case Gather():
                 assert stepper
                 stepper.whole_state()
@@ -71,7 +75,7 @@ def begin(config: RunConfig, corpus: Corpus, hosts: Hosts) -> Stepper:
     training = config.training
     ids, _ = corpus.split(training.validation)
     windows = Windows(ids, training.batch_size, training.sequence_length, hosts.own(training.batch_size))
-    return Stepper(config.model, training, windows, initial_state(config.model, training), hosts)
+    return make_stepper(config.model, training, windows, initial_state(config.model, training), hosts)
 
 
 def _open_text(options: TrainOptions, config: RunConfig, vocabulary: Vocabulary) -> Corpus:

@@ -9,8 +9,8 @@ from typing import Any
 from charlstm.errors import RunError
 from charlstm.schema import fits
 from charlstm.score import Score
+from charlstm.training.collected import Collected
 from charlstm.training.optimizer import Schedule
-from charlstm.training.steps import Collected
 
 _REPORTS = 100
 _MAX_VALIDATIONS = 20
@@ -30,18 +30,24 @@ class Cadence:
 
     @classmethod
     def of(
-        cls, total: int, characters_per_step: int, validation_characters: int, characters: int | None = None
+        cls,
+        total: int,
+        characters_per_step: int,
+        validation_characters: int,
+        characters: int | None = None,
+        every: int = 1,
     ) -> "Cadence":
         """A hundred reports, and up to twenty validations within 6% of the run's computing.
 
         Of a validation part so long that not even four validations are paid for, a run reads the beginning only:
-        `characters`, if they are given.
+        `characters`, if they are given. Both come after a multiple of `every` steps only.
         """
         affordable = _VALIDATION_SHARE / _SCORING_COST * total * characters_per_step
         if characters is None:
             characters = min(validation_characters, max(_MIN_CHARACTERS, int(affordable / _MIN_VALIDATIONS)))
         validations = min(_MAX_VALIDATIONS, max(1, int(affordable / max(1, characters))))
-        return cls(max(1, total // _REPORTS), math.ceil(total / validations), characters)
+        report, validate = max(1, total // _REPORTS), math.ceil(total / validations)
+        return cls(every * math.ceil(report / every), every * math.ceil(validate / every), characters)
 
 
 @dataclass
@@ -68,13 +74,13 @@ class Journal:
     rollbacks: int = 0
     prolonged: bool = False
 
-    def set_length(self, total: int, characters_per_step: int, validation_characters: int) -> None:
-        """Set the number of steps, and from it how often to report and to validate."""
+    def set_length(self, total: int, characters_per_step: int, validation_characters: int, every: int = 1) -> None:
+        """Set the number of steps, and from it how often to report and to validate: at multiples of `every`."""
         if total != self.schedule.total:
             self.schedule = self.schedule.replan(self.step, total)
             # Scores are compared with each other, so they go on being of the same characters.
             characters = self.cadence.characters if self.best and self.cadence else None
-            self.cadence = Cadence.of(total, characters_per_step, validation_characters, characters)
+            self.cadence = Cadence.of(total, characters_per_step, validation_characters, characters, every)
             self.lengths.append([self.step, total])
 
     def prolong(self, learning_rate: float) -> None:

@@ -37,7 +37,7 @@ def train(
     Raises:
         RunError: there is nothing to resume, the run has finished, or its checkpoints are damaged.
         TrainingError: the loss is not finite, again and again.
-        HostError: another process is lost; what was saved before is whole.
+        HostError: another process is lost, and parameters are not averaged every few steps; what was saved is whole.
         StorageError: the first or the last save failed; what was saved before is whole.
     """
     config = run.config.training
@@ -48,6 +48,8 @@ def train(
         state = initial_state(run.config.model, config, params)
         journal = Journal(Schedule(config.learning_rate, config.warmup), elapsed=spent)
     hosts.tell(Begin())
+    if config.average_every:
+        hosts.outlive()
     session = Session(run, corpus, state, journal, hosts)
     del state  # its buffers are donated to the first step
     if not resume:
@@ -72,5 +74,6 @@ def train(
     session.journal.ended = "" if reason == "stopped" else reason  # not before: a run that is killed now counts later
     session.save(with_weights=False)
     hosts.tell(End())
+    yield from session.lost()
     yield Saved(step=session.journal.step, best=session.journal.best is None)
     yield session.finished(reason, with_counts, members)

@@ -20,6 +20,7 @@ from charlstm.runtime.memory import available_memory
 from charlstm.runtime.mesh import STREAMS, make_mesh
 from charlstm.text.batches import Windows
 from charlstm.training.decisions import Measure
+from charlstm.training.local_steps import make_stepper
 from charlstm.training.optimizer import Schedule
 from charlstm.training.steps import Stepper, initial_state
 
@@ -80,7 +81,7 @@ def made_up_stepper(model: ModelConfig, training: TrainingConfig, hosts: Hosts =
     ids = np.random.default_rng(0).integers(0, model.vocabulary_size, _CHARACTERS)
     ids = ids.astype(np.min_scalar_type(model.vocabulary_size))
     windows = Windows(ids, training.batch_size, training.sequence_length, hosts.own(training.batch_size))
-    return Stepper(model, training, windows, initial_state(model, training), hosts)
+    return make_stepper(model, training, windows, initial_state(model, training), hosts)
 
 
 def training_speed(

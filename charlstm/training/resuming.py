@@ -46,5 +46,17 @@ def resumed(run: Run, processes: int) -> tuple[TrainState, Journal, tuple[str, .
         )
     run.metrics.cut(journal.step)
     damage = checkpoint.damage and f"{checkpoint.damage}; the checkpoint before it, of step {journal.step:,}, is sound"
-    changed = differences(before, conditions(config, run.config.model.members, processes))
-    return checkpoint.state, journal, tuple(filter(None, (damage, changed)))
+    now = conditions(config, run.config.model.members, processes)
+    apart = _of_local_steps(before, now) if config.average_every else ""
+    return checkpoint.state, journal, tuple(filter(None, (damage, apart or differences(before, now))))
+
+
+def _of_local_steps(before: dict[str, str], now: dict[str, str]) -> str:
+    """What is not as it was where several processes go on with local steps, or have made them."""
+    then, here = before.get("processes", "1"), now["processes"]
+    if then == here == "1":
+        return ""
+    return (
+        f"saved by {then} processes, now {here}, with local steps: text, parameters and the momentum of averaging are "
+        "the same, but the optimizer's state of process 0 is that of all, so that the result is not exactly the same"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from charlstm.errors import RunError, StorageError, TrainingError, setting
 from charlstm.evaluation.static import score_text
-from charlstm.events import Event, Finished, NotSaved, Progress, Reason, Report, RolledBack, SampleDue, Saved
+from charlstm.events import Event, Finished, Lost, NotSaved, Progress, Reason, Report, RolledBack, SampleDue, Saved
 from charlstm.runs.folder import Run
 from charlstm.runs.weights import load_weights
 from charlstm.runtime.hosts import Hosts
@@ -19,9 +19,10 @@ from charlstm.text.corpus import Corpus
 from charlstm.training.clock import Clock
 from charlstm.training.counting import TextCounts
 from charlstm.training.journal import Journal, read_facts
+from charlstm.training.local_steps import make_stepper
 from charlstm.training.resuming import last_checkpoint
 from charlstm.training.saver import Saver
-from charlstm.training.steps import Stepper, TrainState
+from charlstm.training.steps import TrainState
 
 _MAX_SKIPPED = 10  # steps: one may happen, so many do not stop by themselves
 _MAX_ROLLBACKS = 5
@@ -38,7 +39,8 @@ class Session:
         self._excerpt = corpus.vocabulary.text_of(corpus.vocabulary.decode(excerpt))
         own = hosts.own(self._config.batch_size)
         self._windows = Windows(self._training_ids, self._config.batch_size, self._config.sequence_length, own)
-        self._stepper = Stepper(run.config.model, self._config, self._windows, state, hosts)
+        self._stepper = make_stepper(run.config.model, self._config, self._windows, state, hosts)
+        self._hosts, self._said = hosts, set[int]()
         self._saver = Saver(run, hosts.processes)
         self.counts = TextCounts(self._config, self._training_ids, self._validation_ids)
         if journal.cadence and journal.cadence.characters > len(self._validation_ids):
@@ -64,8 +66,11 @@ class Session:
         return "stopped" if should_stop() else None
 
     def advance(self) -> None:
-        """Start some steps, and note what came of earlier ones."""
-        journal, limit = self.journal, self.journal.steps_until_due()
+        """Start some steps, and note what came of earlier ones; average where that is every few steps."""
+        journal, every = self.journal, self._config.average_every or 1
+        limit = journal.steps_until_due()
+        if every > 1:
+            limit = min(limit, every - journal.step % every)
         length = self._next_length()
         if length:
             limit = min(limit, length[0] - journal.step)
@@ -73,17 +78,29 @@ class Session:
         if length and journal.step == length[0]:
             self._set_length(length[1])
         if self.clock.estimate_due:
-            self.catch_up()
+            journal.add(self._stepper.collect(0))
             if affordable := self.clock.steps_in_budget(journal.step):
                 self._set_length(min(affordable, self._config.steps))
         journal.add(self._stepper.collect(1))
+        if self._config.average_every and journal.step % every == 0:
+            self.catch_up()
 
     def catch_up(self) -> None:
-        """Wait for all steps that were started, before anything is made of their results."""
+        """Wait for all steps that were started, before anything is made of their results; average, if need be early."""
         self.journal.add(self._stepper.collect(0))
+        self.journal.add(self._stepper.average())
+
+    def lost(self) -> Iterator[Lost]:
+        """Processes that the run goes on without, each once."""
+        for number, reason in list(self._hosts.left_out.items()):
+            if number not in self._said:
+                self._said.add(number)
+                left = self._hosts.processes - len(self._hosts.left_out)
+                yield Lost(process=number, reason=reason, processes=self._hosts.processes, left=left)
 
     def due(self, should_save: Callable[[], bool], save_every: float) -> Iterator[Event]:
         """Report, validate, sample, go back and save, where it is time to."""
+        yield from self.lost()
         validated = improved = False
         if self.journal.report_due:
             self.catch_up()
@@ -97,7 +114,9 @@ class Session:
                     copy = jax.tree.map(jnp.copy, self._stepper.params)  # the next step takes the originals' memory
                     yield SampleDue(step=report.step, weights=self._saver.weights(copy), excerpt=self._excerpt)
             self._begin_interval()
-        is_time = validated or self.journal.finished or self.clock.elapsed() - self._last_save > save_every
+        has_averaged = self.journal.step % (self._config.average_every or 1) == 0  # early averagings are to be few
+        is_time = has_averaged and self.clock.elapsed() - self._last_save > save_every
+        is_time = is_time or validated or self.journal.finished
         wanted = should_save() or is_time
         failed = self.journal.skipped_lately >= _MAX_SKIPPED or not self._score_is_finite
         if failed or (wanted and not self._is_finite()):
@@ -125,7 +144,8 @@ class Session:
         journal, problem, score, improved = self.journal, None, None, False
         began, first = self._interval
         seconds = max(1e-9, self.clock.elapsed() - began)  # none for a report that is made up for after resuming
-        speed = (journal.step - first) * self._windows.characters_per_step / seconds
+        present = 1 - len(self._hosts.left_out) / self._hosts.processes
+        speed = (journal.step - first) * self._windows.characters_per_step * present / seconds
         clipped, skipped = journal.clipped, journal.skipped
         journal.close_interval()
         if journal.validation_due:
@@ -240,7 +260,8 @@ class Session:
         )
 
     def _set_length(self, total: int) -> None:
-        self.journal.set_length(total, self._windows.characters_per_step, len(self._validation_ids))
+        every = self._config.average_every or 1
+        self.journal.set_length(total, self._windows.characters_per_step, len(self._validation_ids), every)
 
     def _next_length(self) -> list[int] | None:
         """Where a run that is repeated next sets its length; once it is prolonged, it has an end of its own."""

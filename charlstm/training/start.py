@@ -17,7 +17,7 @@ from charlstm.model.members import Params, of_one
 from charlstm.model.parameters import grow_parameters
 from charlstm.options import OnProgress, TrainOptions
 from charlstm.runs.checkpoints import load_facts
-from charlstm.runs.finding import free_name, newest_run
+from charlstm.runs.finding import free_name, resumed_run
 from charlstm.runs.folder import RUNS, Run, open_run, read_config, refuse_existing, settle, stage_run
 from charlstm.runs.lock import lock
 from charlstm.runs.texts import find_files, names_of, reopen
@@ -107,7 +107,7 @@ def _own(path: Path, notes: list[str]) -> Iterator[None]:
 @contextmanager
 def _resumed(options: TrainOptions, on_event: OnEvent, hosts: Hosts) -> Iterator[Start]:
     """The run to continue: the one that is named, or the newest; its text may have moved, its end be further away."""
-    path = user_path(options.run) if options.run else newest_run()
+    path = resumed_run(options)
     notes: list[str] = []
     read_config(path)  # or there is no run, and no folder is to be made
     with _own(path, notes):

@@ -41,6 +41,7 @@ from charlstm.runtime.mesh import (
     shard_streams,
 )
 from charlstm.text.batches import Windows
+from charlstm.training.collected import Collected
 from charlstm.training.decisions import Gather, GoBack, Steps
 from charlstm.training.optimizer import Schedule, make_optimizer
 from charlstm.training.parts import accumulate, scan_in_chunks
@@ -65,12 +66,16 @@ class Results(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All arrays that change from step to step; of several members, each has them along a leading axis."""
+    """All arrays that change from step to step; of several members, each has them along a leading axis.
+
+    The `momentum` is that of outer steps, with `average_every`: process 0 has it, and the devices do not.
+    """
 
     params: nnx.State
     optimizer: optax.OptState
     states: States
     step: Array
+    momentum: Array | None = None
 
 
 def initial_state(model: ModelConfig, config: TrainingConfig, params: Params | None = None) -> TrainState:
@@ -83,7 +88,9 @@ def initial_state(model: ModelConfig, config: TrainingConfig, params: Params | N
     assert not isinstance(params, tuple)
     params = initial_parameters(model, config.seed) if params is None else params
     optimizer = jax.jit(make_optimizer(config, model.gates).init)(params)
-    return TrainState(params, optimizer, zero_states(model, config.batch_size), jnp.int32(0))
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    momentum = jnp.zeros(size) if config.average_every else None
+    return TrainState(params, optimizer, zero_states(model, config.batch_size), jnp.int32(0), momentum)
 
 
 def member_seeds(model: ModelConfig, config: TrainingConfig) -> list[int]:
@@ -107,7 +114,7 @@ _SPECS = P(), P(), P(STREAMS), P()  # of the fields of a state
 _MEMBER_SPECS = P(MEMBERS), P(MEMBERS), P(MEMBERS, STREAMS), P(MEMBERS)
 
 
-def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
+def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh, first: int = 0) -> Callable:
     """Compile-ready `steps(state, inputs, targets, rates, count) -> (state, results)`.
 
     `inputs` and `targets` are `[K, T, B]`, `rates` `[K]`; the first `count` of them are used. One dispatch makes many
@@ -117,6 +124,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     A step whose loss or gradient is not finite changes nothing but the step's number.
 
     Several members make their steps one after the other, where they share a device: results are `[members, ...]`.
+    The streams are numbered from `first` on, for their random numbers.
     """
     definition, _ = abstract_model(model)
     optimizer = make_optimizer(config, model.gates)
@@ -139,7 +147,7 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
 
     def one_step(key, k, state: TrainState, results: Results, inputs, targets, rate) -> tuple[TrainState, Results]:
         gradient_of = accumulate(jax.value_and_grad(partial(loss_of, key=key), has_aux=True), config.accumulate)
-        streams = own_streams(inputs.shape[1])
+        streams = first + own_streams(inputs.shape[1])
         (loss, states), gradient = gradient_of(state.params, state.states, inputs, targets, streams, state.step)
         gradient, loss = pmean_tree((gradient, loss))
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
@@ -190,19 +198,6 @@ def make_steps(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callab
     return steps
 
 
-class Collected(NamedTuple):
-    """What came of some steps, on the host: `steps` that counted with the sum of their losses, and all others.
-
-    Several members make as many steps; the norm is the mean of theirs.
-    """
-
-    loss: float = 0.0
-    steps: int = 0
-    gradient_norm: float = 0.0
-    clipped: int = 0
-    skipped: int = 0
-
-
 class Stepper:
     """Makes steps without waiting for them: while the device computes one dispatch, the next one is prepared."""
 
@@ -216,7 +211,8 @@ class Stepper:
     ) -> None:
         self.windows, self._hosts, self._members = windows, hosts, model.members
         self.mesh = make_mesh(config.streams_at_once, processes=hosts.processes, members=model.members)
-        self._steps = make_steps(model, config, self.mesh)
+        first = windows.own.start if windows.own and not self.mesh.is_multi_process else 0
+        self._steps = make_steps(model, config, self.mesh, first)
         self._place(state)
         if self.mesh.is_multi_process:
             self._compile()
@@ -282,17 +278,18 @@ class Stepper:
             self._hosts.ready(results)
             skipped = int(results.skipped.sum())
             made = count * self._members
-            norm = float(results.gradient_norm.mean()) if skipped < made else done.gradient_norm
+            norm = float(results.gradient_norm.mean())
             # In double precision the sum is exact, and so the same however steps are divided into dispatches.
             loss = float(np.asarray(results.losses, np.float64).sum())
-            done = Collected(
-                done.loss + loss, done.steps + made - skipped, norm, done.clipped + int(results.clipped.sum()),
-                done.skipped + skipped,
-            )  # fmt: skip
+            done = done.then(Collected(loss, made - skipped, norm, int(results.clipped.sum()), skipped))
             now = time.perf_counter()
             self._seconds_per_step = max(1e-6, (now - self._last) / count)
             self._last = now
         return done
+
+    def average(self) -> Collected:
+        """Nothing: gradients are averaged in each step."""
+        return Collected()
 
     def reset_timer(self) -> None:
         """Time that passed since the last dispatch was not the device's."""

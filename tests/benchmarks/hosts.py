@@ -1,12 +1,14 @@
-"""What averaging in each step costs on a slow network: `sudo python tests/benchmarks/hosts.py [--rates 1000 100 20]`.
+"""What averaging costs on a slow network: `sudo python tests/benchmarks/hosts.py [--rates 1000 100 20] [--every 1 32]`.
 
 Processes in network namespaces of their own, as machines at one switch, each of which sends so many megabits per second
-(`tc tbf`; Linux, as root), train the same model: the same batch, so each reads its part of it. Prints the bytes that
-process 0 sends for a step, the milliseconds of a step, and what scale.py makes of the same. Both are of the second half
-of a run.
+(`tc tbf`; Linux, as root), train the same model: the same batch, so each reads its part of it. They average gradients
+in each step or, with `--every`, parameters after several. Prints the bytes that process 0 sends for a step, the
+milliseconds of a step, and what scale.py makes of the same, all of the second half of a run; and the validation loss
+that a run comes to, of so many steps or, with `--seconds`, in a time.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -27,11 +29,13 @@ SWITCH = "charlstm-switch"
 
 
 class Measured(NamedTuple):
-    """Of a step: bytes that process 0 sends, and seconds; and bytes of the gradients."""
+    """Of a step: bytes that process 0 sends, and seconds; bytes of the gradients; how many steps, and to which loss."""
 
     sent: float
     seconds: float
     size: int
+    steps: int
+    loss: float
 
 
 def ip(command: str) -> str:
@@ -75,13 +79,12 @@ def reports(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def measure(folder: Path, count: int, megabits: float, shape: str, steps: int) -> Measured:
-    """Train on so many machines."""
-    text = folder / "text.py"
-    text.write_bytes(b"".join(path.read_bytes() for path in sorted(CODE.rglob("*.py"))))
+def measure(text: Path, folder: Path, count: int, megabits: float, options: str, every: int = 1) -> Measured:
+    """Train on so many machines; bytes and time are of what comes after half of the reports."""
     run = folder / "run"
-    command = [sys.executable, "-m", "charlstm", "train", str(text), "--run", str(run), *shape.split(), "--overwrite"]
-    command += f"--steps {steps} --precision float32 --validation 0 --network-alone --quiet --sample-every 0".split()
+    command = [sys.executable, "-m", "charlstm", "train", str(text), "--run", str(run), *options.split(), "--overwrite"]
+    command += ["--precision", "float32", "--dropout", "0", "--network-alone", "--quiet", "--sample-every", "0"]
+    command += ["--average-every", str(every)] if every > 1 else []
     environment = os.environ | {"CHARLSTM_CPU_DEVICES": "1"}
     shutil.rmtree(run, ignore_errors=True)
     with machines(count, megabits) as names:
@@ -93,47 +96,56 @@ def measure(folder: Path, count: int, megabits: float, shape: str, steps: int) -
         marks = list[tuple[float, float, float]]()  # step, seconds of the run, bytes
         while processes[0].poll() is None:
             found = reports(run)
-            if found and found[-1]["step"] >= steps // 2 and (not marks or found[-1]["step"] > marks[-1][0]):
+            if found and (not marks or found[-1]["step"] > marks[-1][0]):
                 marks.append((found[-1]["step"], found[-1]["elapsed_seconds"], sent_by(names[0])))
             time.sleep(0.02)
         if any(process.wait() for process in processes):
             raise SystemExit("a process has failed")
-    made, seconds, sent = (last - first for first, last in zip(marks[0], marks[-1], strict=True))
+    made, seconds, sent = (last - first for first, last in zip(marks[len(marks) // 2], marks[-1], strict=True))
+    last = reports(run)[-1]
     with safe_open(run / "weights.safetensors", "np") as tensors:
         size = sum(tensors.get_tensor(name).nbytes for name in tensors.keys())  # noqa: SIM118 - it is no dict
-    return Measured(sent / made, seconds / made, size)
+    return Measured(sent / made, seconds / made, size, int(last["step"]), last["validation_loss"])
 
 
 def main() -> None:
-    """Print a row for each number of processes and rate."""
+    """Print a row for each number of processes, rate and interval."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--rates", type=float, nargs="+", default=[1000, 100, 20], help="megabits per second")
     parser.add_argument("--units", type=int, default=128)
+    parser.add_argument("--every", type=int, nargs="+", default=[1], help="steps; 1: gradients in each step")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seconds", type=float, help="train for a time instead")
+    parser.add_argument("--text", type=Path, help="instead of the program's own")
     arguments = parser.parse_args()
+    budget = f"--minutes {arguments.seconds / 60}" if arguments.seconds else f"--steps {arguments.steps}"
 
-    def shape(streams: int) -> str:
-        return f"--hidden-size {arguments.units} --batch-size {streams} --sequence-length 64"
+    def options(streams: int) -> str:
+        return f"--hidden-size {arguments.units} --batch-size {streams} --sequence-length 64 --weight-drop 0 {budget}"
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole, half = (measure(folder, 1, 10_000, shape(streams), arguments.steps) for streams in (32, 16))
+        text = arguments.text or folder / "text.py"
+        if not arguments.text:
+            text.write_bytes(b"".join(path.read_bytes() for path in sorted(CODE.rglob("*.py"))))
+        whole, half = (measure(text, folder, 1, 10_000, options(streams)) for streams in (32, 16))
         each = max(0.0, (whole.seconds - half.seconds) / (16 * 64))
         step = Step(whole.seconds - 32 * 64 * each, each, whole.size)
-        print(f"one process: {1000 * whole.seconds:.1f} ms a step, {1000 * half.seconds:.1f} of half the streams")
-        print("| processes | Mbit/s | sent, KB a step | of a ring | ms a step | simulated |")
-        print("| --- | --- | --- | --- | --- | --- |", flush=True)
-        for count in arguments.processes:
-            for rate in arguments.rates:
-                found = measure(folder, count, rate, shape(32), arguments.steps)
-                network = Network(rate * 1e6 / 8, 1e-4)
-                expected = simulate(step, network, count, 32 * 64 / count, cores=os.cpu_count())
-                of_ring = 2 * (count - 1) / count * step.size
-                print(
-                    f"| {count} | {rate:g} | {found.sent / 1000:,.0f} | {of_ring / 1000:,.0f} "
-                    f"| {1000 * found.seconds:.1f} | {1000 * expected:.1f} |", flush=True,
-                )  # fmt: skip
+        print(
+            f"one process: {1000 * whole.seconds:.1f} ms a step, {1000 * half.seconds:.1f} of half the streams; "
+            f"{whole.steps:,} steps, loss {whole.loss:.4f}; {step.size / 1000:,.0f} KB of gradients"
+        )
+        print("| processes | Mbit/s | averaged every | sent, KB a step | ms a step | simulated | steps | loss |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        for count, rate, every in itertools.product(arguments.processes, arguments.rates, arguments.every):
+            found = measure(text, folder, count, rate, options(32), every)
+            network = Network(rate * 1e6 / 8, 1e-4)
+            expected = simulate(step, network, count, 32 * 64 / count, every, os.cpu_count())
+            print(
+                f"| {count} | {rate:g} | {every} | {found.sent / 1000:,.1f} | {1000 * found.seconds:.1f} "
+                f"| {1000 * expected:.1f} | {found.steps:,} | {found.loss:.4f} |", flush=True,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,8 +9,13 @@ in each of which every host sends an N-th of the gradients to the next one and w
 Gloo sends 1.45 times as much, with 2 processes and with 4, and takes 10 ms beside (hosts.py, on a Xeon).
 
 Where hosts take several steps of their own before they average (Douillard et al. 2023, "DiLoCo"), parameters take the
-place of gradients, and the slowest is waited for only then. Nothing overlaps: the gradient of a scan over time is known
-at its end. hosts.py measures 2 and 4 processes, and holds this against them.
+place of gradients, and the slowest is waited for only then. They go through process 0, as a process that is lost would
+break a ring: its cable carries those of all others, in and then out,
+
+    2 (N - 1) bytes / bandwidth + 2 latency
+
+Nothing overlaps: the gradient of a scan over time is known at its end. hosts.py measures 2 and 4 processes, and holds
+this against them.
 """
 
 import argparse
@@ -46,6 +51,11 @@ def all_reduce(step: Step, network: Network, hosts: int) -> float:
     return MEETING + 2 * (hosts - 1) * (SENT * step.size / hosts / network.bandwidth + network.latency)
 
 
+def through_the_first(step: Step, network: Network, hosts: int) -> float:
+    """Seconds until the first host has what all have moved by, and all have the mean."""
+    return MEETING + 2 * ((hosts - 1) * step.size / network.bandwidth + network.latency) if hosts > 1 else 0.0
+
+
 def simulate(
     step: Step, network: Network, hosts: int, characters: float, every: int = 1, cores: int | None = None
 ) -> float:
@@ -59,7 +69,8 @@ def simulate(
     sigma = np.sqrt(np.log1p(step.variation**2))
     times = mean * np.exp(sigma * numbers.normal(size=(STEPS, hosts)) - sigma**2 / 2)
     rounds = times[: STEPS // every * every].reshape(-1, every, hosts).sum(1)
-    return float((rounds.max(1) + all_reduce(step, network, hosts)).mean() / every)
+    average = all_reduce if every == 1 else through_the_first
+    return float((rounds.max(1) + average(step, network, hosts)).mean() / every)
 
 
 # Of hosts that read 4,096 characters a step, 32 streams of 128. Two cores of the Xeon with AVX-512 and no bfloat16, as

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,31 @@ def test_a_lost_process_ends_all_with_a_sentence_and_the_run_goes_on(text, numbe
 
 
 @pytest.mark.slow
+def test_with_local_steps_the_lost_are_left_out_and_fewer_go_on(text):
+    arguments = (text, "--run", "run", "--average-every", "3", "--steps", "40000", *TRAIN)
+    processes = start(4, *arguments)
+    wait_for_steps(Path("run"), processes[0])
+    processes[2].kill()
+    processes[3].send_signal(signal.SIGSTOP)
+    said = processes[0].stderr
+    assert said
+    lost = {line[:10] for line in islice((line for line in said if "without its 1/4 of the text" in line), 2)}
+    assert lost == {"process 2 ", "process 3 "}
+    processes[3].send_signal(signal.SIGCONT)  # it finds that it was left out
+    processes[3].wait(8 * LIMIT)
+    processes[0].send_signal(signal.SIGTERM)
+    first, second, _, left_out = finish(processes)
+    assert first[0] == 128 + signal.SIGTERM and "continue with" in first[2], first
+    assert second == (0, "", "")
+    assert left_out[0] == 1 and left_out[2].startswith("error: process 0 goes on without this one"), left_out
+    done = len(losses(Path("run")))
+    two = finish(start(2, "--run", "run", "--resume", "--steps", "9"))
+    assert [status for status, _, _ in two] == [0, 0], two
+    assert "Gloo" not in two[0][1] + two[1][1]  # its collectives would wait for who is lost
+    assert "saved by 4 processes, now 2" in two[0][2] and len(losses(Path("run"))) > done
+
+
+@pytest.mark.slow
 def test_a_late_process_is_waited_for_and_one_with_another_text_is_refused_by_its_host(text):
     Path("other.txt").write_text("another text\n" * 50)
     arguments = ("--run", "run", "--steps", "3", *TRAIN)
@@ -234,6 +260,8 @@ def called(text: str, port: int, process: int) -> str:
         ({"process": 1}, "does not say where"),
         ({"distributed": True, "processes": 2}, "contradict"),
         ({"distributed": True, "texts": "-"}, "standard input"),
+        ({"average_every": 8}, "8 is for several processes"),
+        ({"average_every": 0, "distributed": True}, "must be"),
     ],
 )
 def test_what_does_not_say_where_the_others_are_is_refused(given, said):

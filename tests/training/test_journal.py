@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charlstm.score import Score
+from charlstm.training.collected import Collected
 from charlstm.training.journal import Cadence, Journal
 from charlstm.training.optimizer import Schedule
-from charlstm.training.steps import Collected
 
 
 def costs_at_most_6_percent(scored: int, trained: int) -> bool:
@@ -41,6 +41,14 @@ def test_the_characters_that_validations_are_of_can_be_given(total, per_step, ch
     validations = math.ceil(total / cadence.validate)
     assert cadence.characters == characters
     assert validations == 1 or costs_at_most_6_percent(validations * characters, total * per_step)
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.integers(0, 10**6), st.integers(1, 1000))
+def test_reports_and_validations_can_be_had_after_a_multiple_of_some_steps_only(total, per_step, validation, every):
+    often, seldom = (Cadence.of(total, per_step, validation, every=steps) for steps in (1, every))
+    for least, found in ((often.report, seldom.report), (often.validate, seldom.validate)):
+        assert found % every == 0 and least <= found < least + every
+    assert seldom.characters == often.characters
 
 
 @given(st.floats(0.1, 5), st.integers(1, 1000))
