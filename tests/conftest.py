@@ -87,14 +87,14 @@ OUTSIDE = {"steps", "minutes", "learning_rate", "warmup", "validation", "patienc
 make_steps, _made = steps.make_steps, {}
 
 
-def steps_made_once(model: ModelConfig, config: TrainingConfig, mesh: Mesh) -> Callable:
+def steps_made_once(model: ModelConfig, config: TrainingConfig, mesh: Mesh, first: int = 0) -> Callable:
     """Trainings alike share their steps: tracing and lowering these is 0.8 of the second that a repeated one takes."""
     inside = {name: value for name, value in dataclasses.asdict(config).items() if name not in OUTSIDE}
-    key = repr((model, inside)), mesh
+    key = repr((model, inside, first)), mesh
     if key not in _made:
         if len(_made) == 16:
             _made.clear()
-        _made[key] = make_steps(model, config, mesh)
+        _made[key] = make_steps(model, config, mesh, first)
     return _made[key]
 
 
