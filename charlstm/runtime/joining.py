@@ -44,13 +44,13 @@ def joined(
     import jax
     from jax._src import distributed
 
-    if not jax.distributed.is_initialized():
+    if is_first := not jax.distributed.is_initialized():
         _initialize(options)
     _runs += 1
     state = distributed.global_state
     assert state.process_id is not None and state.num_processes is not None
     hosts = JoinedHosts(state.client, state.process_id, state.num_processes, options.host_timeout, _runs)
-    if jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
+    if is_first and jax.config.jax_platforms in (None, "", "cpu"):  # pyright: ignore[reportAttributeAccessIssue]
         _choose_collectives(hosts)
     if not hosts.leads:
         _hear_that_process_0_is_gone(hosts)

@@ -21,7 +21,7 @@ def test_outer_steps_are_those_of_sgd_with_nesterov_momentum():
         updates, state = optimizer.update(jnp.asarray(moves.mean(0)), state, params)
         params = optax.apply_updates(params, updates)
         anchor, momentum = outer_step(anchor, momentum, iter(moves), RATE, DECAY)
-        np.testing.assert_allclose(anchor, params, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(anchor, np.asarray(params), rtol=1e-5, atol=1e-6)
 
 
 def test_without_momentum_and_at_rate_1_it_is_the_mean_of_all_parameters():
