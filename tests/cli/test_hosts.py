@@ -260,7 +260,7 @@ def called(text: str, port: int, process: int) -> str:
         ({"process": 1}, "does not say where"),
         ({"distributed": True, "processes": 2}, "contradict"),
         ({"distributed": True, "texts": "-"}, "standard input"),
-        ({"average_every": 8}, "8 is for several processes"),
+        ({"average_every": 8}, "8` is for several processes"),
         ({"average_every": 0, "distributed": True}, "must be"),
     ],
 )
