@@ -1,7 +1,7 @@
 """Work that is done ahead, by threads, and comes out in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,10 +14,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Generator[R]:
     """`map(work, items)`: while threads work on some items, the next ones are fetched. A single one works in order.
 
     Where fetching fails, what was fetched before comes first, with its own errors.
+
+    It must be closed: if it is left to the garbage collector, that may find it where a thread is just being started,
+    and to wait for its threads there is to wait for ever.
     """
     pool, waiting, source = ThreadPoolExecutor(threads), deque[Future[R]](), iter(items)
     failure: CharLSTMError | None = None

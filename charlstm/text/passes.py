@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -72,8 +72,9 @@ class Text:
 def count_characters(text: Text) -> tuple[np.ndarray, str]:
     """How often each code point and `BOUNDARY` occur, int64 `[0x110001]`; and the fingerprint."""
     counts, found = np.zeros(CODEPOINTS + 1, np.int64), text.fingerprint("reading the text")
-    for occurring in in_order(count, text.read(found)):
-        counts[: len(occurring)] += occurring
+    with closing(in_order(count, text.read(found))) as counted:
+        for occurring in counted:
+            counts[: len(occurring)] += occurring
     return counts, found.hexdigest()
 
 
@@ -84,8 +85,11 @@ def write_ids(text: Text, vocabulary: Vocabulary, own: bool, unknown: Unknown, p
     digest, found = hashlib.sha256(), text.fingerprint("encoding the text" if own else "reading the text")
     characters = skipped = boundaries = unsynced = 0
     boundary, seed = vocabulary.boundary if text.documents.are_cut else None, text.documents.seed
-    pieces = checked(in_order(Encoder(vocabulary), text.read(found)), vocabulary, "error" if own else unknown)
-    with atomic_write(part) as out, _scratch(part.parent, boundary is not None and seed is not None) as scratch:
+    with (
+        closing(in_order(Encoder(vocabulary), text.read(found))) as encoded,
+        atomic_write(part) as out,
+        _scratch(part.parent, boundary is not None and seed is not None) as scratch,
+    ):
 
         def write(ids: np.ndarray) -> None:
             nonlocal unsynced
@@ -102,9 +106,11 @@ def write_ids(text: Text, vocabulary: Vocabulary, own: bool, unknown: Unknown, p
             scratch.write(ids.data) if scratch else write(ids)
             return len(ids), left_out, between
 
+        pieces = checked(encoded, vocabulary, "error" if own else unknown)
         try:
-            for length, left_out, between in in_order(put, pieces, threads=1):
-                characters, skipped, boundaries = characters + length, skipped + left_out, boundaries + between
+            with closing(in_order(put, pieces, threads=1)) as written:
+                for length, left_out, between in written:
+                    characters, skipped, boundaries = characters + length, skipped + left_out, boundaries + between
         except VocabularyError:
             if own:  # it was made of the very same files
                 raise text.changed from None

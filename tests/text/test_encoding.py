@@ -1,6 +1,7 @@
 """Blocks of bytes as ids: the same as the obvious way gives, wherever a file is cut, and wrong bytes are located."""
 
 import random
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -163,3 +164,16 @@ def test_work_comes_out_in_order_and_what_came_before_a_failure_before_it():
         for result in results:
             found.append(result)
     assert found == [item * item for item in range(50)]
+
+
+@pytest.mark.parametrize("wrong", ["a strange character", "a byte that is none"])
+def test_who_fails_to_read_leaves_no_thread_to_the_garbage_collector(tmp_path, monkeypatch, wrong):
+    """It may come where a thread is being started, and wait there for its own threads for ever."""
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 16)
+    path = tmp_path / "text.txt"
+    strange = {"a strange character": b"\xc3\xa9", "a byte that is none": b"\xff"}[wrong]
+    path.write_bytes(b"abc\n" * 100 + strange + b"abc" * 100)
+    with pytest.raises((VocabularyError, CorpusError)) as caught:
+        open_corpus([path], vocabulary=Vocabulary.of_characters("abc\n"))
+    assert caught.tb is not None  # its frames are alive, and all that they hold
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
