@@ -21,7 +21,7 @@ _JOIN = 10  # times the limit of a sign of life: others may still be in a queue,
 _RETRY = 0.2  # seconds
 _NEVER = 10**6  # seconds: JAX would end the program with a stack trace; `Watch` has words
 _OWN = ("texts", "run", "init_from", "process")  # options that may differ: paths do from host to host
-_runs = 0
+_runs, _has_collectives = 0, True  # of this program
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def joined(
         ConfigError: JAX is in use already, or finds no cluster.
         HostError: the others cannot be reached, do not all come, do not fit, or are lost.
     """
-    global _runs
+    global _runs, _has_collectives
     if options.coordinator is None and not options.distributed:
         yield ALONE
         return
@@ -57,6 +57,13 @@ def joined(
     atexit.register(hosts.part)
     with hosts.reporting():
         _require_alike(hosts, options, has_local_steps)
+        if is_first:
+            _has_collectives = not hosts.are_apart
+        elif not (_has_collectives or hosts.are_apart):
+            raise ConfigError(
+                "an earlier run of this program made local steps, and JAX has no collectives since",
+                f"train in a program of its own, or with {setting('average_every')}, too",
+            )
         known = [name.rpartition(" on ")[2] for name in hosts.names] if hosts.leads else []
         on_event(Joined(process=hosts.process, hosts=known))
         yield hosts
