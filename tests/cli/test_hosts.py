@@ -167,6 +167,35 @@ def test_with_local_steps_the_lost_are_left_out_and_fewer_go_on(text):
     assert "saved by 4 processes, now 2" in two[0][2] and len(losses(Path("run"))) > done
 
 
+BOTH_WAYS = """
+import sys, charlstm
+shape = dict(hidden_size=8, batch_size=4, sequence_length=8, steps=4, network_alone=True)
+hosts = dict(coordinator=sys.argv[1], processes=2, process=int(sys.argv[2]))
+charlstm.train("verse.txt", run="apart", average_every=2, **shape, **hosts)
+try:
+    charlstm.train("verse.txt", run="together", **shape, **hosts)
+except charlstm.CharLSTMError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_gradients_are_refused_in_a_program_that_has_made_local_steps(text):
+    address = f"127.0.0.1:{free_port()}"
+    ends = finish(
+        [
+            subprocess.Popen(
+                [sys.executable, "-c", BOTH_WAYS, address, str(number)],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | QUICKLY,
+            )
+            for number in range(2)
+        ],
+        100,
+    )  # fmt: skip
+    assert all("an earlier run of this program made local steps" in out for _, out, _ in ends), ends
+    assert Path("apart", "config.json").exists() and not Path("together").exists()
+
+
 @pytest.mark.slow
 def test_a_late_process_is_waited_for_and_one_with_another_text_is_refused_by_its_host(text):
     Path("other.txt").write_text("another text\n" * 50)
