@@ -21,9 +21,10 @@ from charlstm.errors import (
     TrainingError,
     VocabularyError,
 )
-from charlstm.language_model import LanguageModel, load, train
+from charlstm.language_model import LanguageModel, load
 from charlstm.score import Evaluation, Score
 from charlstm.studies import card, compare, memory
+from charlstm.trainer import train
 
 __all__ = [
     "CharLSTMError",

@@ -28,7 +28,7 @@ FLOORS = [
     {"benchmark", "overview"},
     {"display"},
     {"language_model"},
-    {"studies"},
+    {"studies", "trainer"},
     {"cli"},
     {"__init__", "__main__"},
 ]

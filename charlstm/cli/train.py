@@ -10,8 +10,8 @@ from charlstm.cli.options import TEXT_HELP, options_of
 from charlstm.cli.signals import Signals
 from charlstm.errors import CharLSTMError
 from charlstm.language_model import LanguageModel
-from charlstm.language_model import train as train_model
 from charlstm.options import BUNDLED, RESUMED_WITH, TrainOptions, cannot_resume_with
+from charlstm.trainer import train as train_model
 
 _SAMPLE_LENGTH = 384
 
