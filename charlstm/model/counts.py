@@ -3,18 +3,23 @@
 A network that learned for some minutes does not know all that counts of the same text know, and learns slowly what it
 lacks: rare words, letter by letter. So its probabilities are mixed with those of two models that count,
 
-    p(w)   = a_0 p_network(w) + a_1 q_M(w) + a_2 q_word(w)
     q_m(w) = share(h, w) + (1 - sum of the shares of h) q_{m-1}(w)      q_m = q_{m-1} where h was never counted
 
 with h the last m symbols, and for q_word, which q_M smooths, the word so far; the sum over w is 1 whatever is left out
 of the tables. It is interpolated Kneser-Ney smoothing where share(h, w) = (c(hw) - D) / c(h.) (see
-evaluation/baseline.py). The weights are softmax(0, z_1, z_2): counts weigh more the less sure the network is, and the
-fewer symbols were counted after h,
+evaluation/baseline.py). The mixture is half a sum, and half a product (log-linear interpolation, Klakow 1998), which
+gains where all three agree and loses where one of them is wrong:
+
+    p(w) = (sum_i a_i p_i(w)) / 2 + (prod_i p_i(w)^b_i / Z) / 2         p = p_network, q_M, q_word
+
+The weights are a = softmax(0, z_1, z_2): counts weigh more the less sure the network is, and the fewer symbols were
+counted after h; and so do the powers of the network and of words, by the word so far,
 
     z = bias - slope log2(1 + symbols after h) + doubt sqrt(entropy of p_network) + log trust
+    b = (bias + slope log2(1 + symbols after the word)) / trust + (1 - 1 / trust) (0, 0.65, 0.35)
 
-The entropy is over rows, of which rare symbols share one. The network learns without counts: one that is trained
-through the mixture leaves to them what it would otherwise learn (RESULTS.md).
+The entropy is over rows, of which rare symbols share one, in equal parts. The network learns without counts: one that
+is trained through the mixture leaves to them what it would otherwise learn (RESULTS.md).
 
 A context is found by 32 bits of a hash, among sorted keys of which a table of their first bits says where to look.
 
@@ -22,6 +27,7 @@ S: streams.  T: time steps.  M: symbols of the longest context.  R: rows of the 
 C: contexts.  E: entries, the symbols that were counted after contexts.  L: contexts that are looked up, M + 1.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +54,11 @@ MAX_TRUST = 128
 # Of n-grams, and of the word so far: the bias, the slope, what stands for it where the context was never met, and the
 # factor of the entropy's root. Fitted to slices of the training parts of three texts (RESULTS.md).
 _Z = np.array([[-2.31, 0.61, 1.02, 1.45], [1.61, 2.43, 3.65, 1.76]], np.float32)
+# Of the network, n-grams and the word so far: the bias, the slope, and the power where the word was never met, fitted
+# in the same way; and what the powers become where the network is not trusted at all.
+_B = np.array([[0.37, 0.09, 0.41], [0.16, 0.01, 0.13], [0.47, -0.12, 0.34]], np.float32)
+_B_UNTRUSTED = np.array([0.0, 0.65, 0.35], np.float32)
+_LEAST = 1e-9  # of q in a product: that of eight rests may be 0 in float32
 Table = Array | np.ndarray
 A = TypeVar("A", Array, np.ndarray)
 
@@ -112,26 +123,38 @@ def marked(hashes: A) -> A:
 
 
 def weights_of(found: Found, entropy: Float[Array, " N"], trust: Float[Table, ""]) -> Float[Array, "N 3"]:
-    """How much the network weighs, n-grams, and the word so far; `entropy` is the network's."""
+    """How much the network weighs in the sum, n-grams, and the word so far; `entropy` is the network's."""
     bias, slope, unknown, doubt = _Z.T[:, None]
     sizes = found.sizes[:, -2:].astype(jnp.float32)
     z = bias - jnp.where(sizes > 0, slope * jnp.log2(1 + sizes), unknown) + doubt * jnp.sqrt(entropy)[:, None]
     return jax.nn.softmax(jnp.pad(z + jnp.log(trust), ((0, 0), (1, 0))))
 
 
-def distribution(counts: Counts, found: Found, weights: Float[Array, "N 2"]) -> Float[Array, "N R"]:
-    """The sum of q_M and q_word with their `weights`."""
+def powers_of(found: Found, trust: Float[Table, ""]) -> Float[Array, "N 3"]:
+    """The power of the network in the product, of n-grams, and of the word so far."""
+    bias, slope, unknown = _B.T[:, None]
+    size = found.sizes[:, -1:].astype(jnp.float32)
+    trusted = jnp.where(size > 0, bias + slope * jnp.log2(1 + size), unknown)
+    return trusted / trust + _B_UNTRUSTED[None] * (1 - 1 / trust)
+
+
+def distributions(counts: Counts, found: Found) -> tuple[Float[Array, "N R"], Float[Array, "N R"]]:
+    """q_M and q_word."""
     rests = 1 - found.shares.sum(-1)  # what a context leaves to the shorter ones, and the word to q_M
-    of_n_grams = weights[:, :1] + weights[:, 1:] * rests[:, -1:]
     left = jnp.flip(jnp.cumprod(jnp.flip(rests[:, :-1], 1), 1), 1)  # by this one and all longer ones
     left_by_longer = jnp.append(left[:, 1:], jnp.ones_like(left[:, :1]), 1)
-    scale = jnp.append(of_n_grams * left_by_longer, weights[:, 1:], 1)
-    N, R = len(weights), len(counts.unigram)
-    parts, symbols = (found.shares * scale[:, :, None]).reshape(N, -1), found.symbols.reshape(N, -1)
-    rest = of_n_grams * left[:, :1] * counts.unigram[None]
-    if N == 1 and R <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
-        return rest + parts @ jax.nn.one_hot(symbols[0], R)
-    return rest.at[jnp.arange(N)[:, None], symbols].add(parts)
+    N, R = len(rests), len(counts.unigram)
+
+    def plus(q: Float[Array, "N R"], shares: Float[Array, "N l E"], symbols: Integer[Array, "N l E"]) -> Array:
+        shares, symbols = shares.reshape(N, -1), symbols.reshape(N, -1)
+        if N == 1 and R <= _FEW:  # a CPU's scatter is serial: 2 us instead of 17 (jax 0.12)
+            return q + shares @ jax.nn.one_hot(symbols[0], R)
+        return q.at[jnp.arange(N)[:, None], symbols].add(shares)
+
+    of_n_grams = plus(
+        left[:, :1] * counts.unigram[None], found.shares[:, :-1] * left_by_longer[:, :, None], found.symbols[:, :-1]
+    )
+    return of_n_grams, plus(rests[:, -1:] * of_n_grams, found.shares[:, -1:], found.symbols[:, -1:])
 
 
 def _find(counts: Counts, keys: Integer[Array, "N L"]) -> tuple[Integer[Array, "N L"], Integer[Array, "N L"]]:
@@ -148,17 +171,21 @@ def _find(counts: Counts, keys: Integer[Array, "N L"]) -> tuple[Integer[Array, "
 @jax.jit
 def mix(counts: Counts, logits: Float[Array, "*N V"], recent: Integer[Array, "*N {RECENT}"]) -> Float[Array, "*N V"]:
     """log p of the mixture after the `recent` ids + 1, where the network says `logits`, of V symbols or of R rows."""
-    log_p = of_rows = jax.nn.log_softmax(logits)
+    of_rows = jax.nn.log_softmax(logits)
     R = len(counts.unigram)
     if rare := logits.shape[-1] - R:  # each rare symbol has its part of their row
-        of_rows = jnp.append(log_p[..., : R - 1], jax.nn.logsumexp(log_p[..., R - 1 :], -1, keepdims=True), -1)
+        of_rows = jnp.append(of_rows[..., : R - 1], jax.nn.logsumexp(of_rows[..., R - 1 :], -1, keepdims=True), -1)
+    of_rows = of_rows.reshape(-1, R)
     found = look_up(counts, recent.reshape(-1, RECENT))
     entropy = -(jnp.exp(of_rows) * of_rows).sum(-1)
-    weights = weights_of(found, entropy.reshape(-1), counts.trust)
-    q = distribution(counts, found, weights[:, 1:]).reshape(*logits.shape[:-1], R)
+    parts = jnp.stack([of_rows, *(jnp.log(jnp.maximum(q, _LEAST)) for q in distributions(counts, found))], 1)
+    weights, powers = weights_of(found, entropy, counts.trust), powers_of(found, counts.trust)
+    added = jax.nn.logsumexp(parts + jnp.log(weights)[:, :, None], 1)
+    multiplied = jax.nn.log_softmax((parts * powers[:, :, None]).sum(1))
+    mixed = (jnp.logaddexp(added, multiplied) - math.log(2)).reshape(*logits.shape[:-1], R)
     if rare:
-        q = jnp.concatenate([q[..., :-1], jnp.repeat(q[..., -1:] / (rare + 1), rare + 1, -1)], -1)
-    return jnp.logaddexp(jnp.log(weights[:, 0]).reshape(*logits.shape[:-1], 1) + log_p, jnp.log(q))
+        mixed = jnp.append(mixed[..., :-1], jnp.repeat(mixed[..., -1:] - math.log(rare + 1), rare + 1, -1), -1)
+    return mixed
 
 
 class CountingRNN:

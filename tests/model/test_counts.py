@@ -88,13 +88,11 @@ class Dictionaries:
 
 def distributions(counts: Counts, contexts: list[list[int]], jitted: bool = True) -> np.ndarray:
     """Those after contexts by n-grams and by the word so far, `[N, 2, R]`."""
-    look_up, distribution = counts_module.look_up, counts_module.distribution
+    look_up, of_found = counts_module.look_up, counts_module.distributions
     if jitted:
-        look_up, distribution = jax.jit(look_up), jax.jit(distribution)
+        look_up, of_found = jax.jit(look_up), jax.jit(of_found)
     counts = jax.tree.map(jnp.asarray, counts)
-    found = look_up(counts, jnp.asarray(recent_of(contexts)))
-    weights = np.tile(np.eye(2, dtype=np.float32)[:, None], (len(contexts), 1))
-    return np.stack([distribution(counts, found, each) for each in weights], 1).astype(np.float64)
+    return np.stack(of_found(counts, look_up(counts, jnp.asarray(recent_of(contexts)))), 1).astype(np.float64)
 
 
 def recent_of(contexts: list[list[int]]) -> np.ndarray:
@@ -198,17 +196,25 @@ def test_rare_symbols_are_the_last_row(numbers):
 
 
 def mixed(logits: np.ndarray, q: np.ndarray, sizes: list[int], trust: float, rare: int) -> np.ndarray:
-    """The formula of the module in float64."""
+    """The formula of the module in float64; of `rare` symbols the last row is."""
     logits = logits.astype(np.float64) - logits.max()
-    p = np.exp(logits) / np.exp(logits).sum()
-    of_rows = np.append(p[: len(p) - rare], p[len(p) - rare :].sum()) if rare else p
-    root = np.sqrt(-(of_rows[of_rows > 0] * np.log(of_rows[of_rows > 0])).sum())
+    log_p = logits - np.logaddexp.reduce(logits)
+    if rare:
+        log_p = np.append(log_p[: len(log_p) - rare], np.logaddexp.reduce(log_p[len(log_p) - rare :]))
+    rows = np.exp(log_p)
+    root = np.sqrt(max(0, -(rows * log_p).sum()))
     n_grams, word = sizes
     odds = [
         np.exp(-2.31 - (0.61 * np.log2(1 + n_grams) if n_grams else 1.02) + 1.45 * root) * trust,
         np.exp(1.61 - (2.43 * np.log2(1 + word) if word else 3.65) + 1.76 * root) * trust,
     ]
-    return (p + odds[0] * q[0] + odds[1] * q[1]) / (1 + sum(odds))
+    added = (rows + odds[0] * q[0] + odds[1] * q[1]) / (1 + sum(odds))
+    learned = np.array([[0.37, 0.16, 0.47], [0.09, 0.01, -0.12]]) if word else np.array([[0.41, 0.13, 0.34], [0, 0, 0]])
+    powers = (learned[0] + learned[1] * np.log2(1 + word)) / trust + (1 - 1 / trust) * np.array([0, 0.65, 0.35])
+    multiplied = powers[0] * log_p + powers[1:] @ np.log(np.maximum(q, 1e-9))
+    multiplied = np.exp(multiplied - np.logaddexp.reduce(multiplied))
+    found = (added + multiplied) / 2
+    return np.append(found[:-1], np.repeat(found[-1] / rare, rare)) if rare else found
 
 
 @pytest.mark.parametrize("rare", [0, 5], ids=["all rows", "rare symbols"])
@@ -220,11 +226,10 @@ def test_a_mixture_is_the_formula_and_sums_to_one(rare, trust, scale, numbers):
     in_word = np.arange(rows) < 5
     counts = count(text, in_word)._replace(trust=np.float32(trust))
     logits = (scale * numbers.normal(size=(20, V))).astype(np.float32)
+    logits[:, rows - 1 :] = logits[:, -1:]  # as the network has it
     contexts = [text[:place].tolist() for place in range(20)]
     log_p = np.asarray(mix(counts, logits, recent_of(contexts)), np.float64)
     q, known = distributions(counts, contexts), Dictionaries(np.minimum(text, rows - 1).tolist(), in_word)
-    if rare:  # the last row is theirs together
-        q = np.concatenate([q[..., :-1], np.repeat(q[..., -1:] / rare, rare, axis=-1)], axis=-1)
     sizes = [known.sizes(np.minimum(context, rows - 1).tolist()) for context in contexts]
     expected = [mixed(*each, trust, rare) for each in zip(logits, q, sizes, strict=True)]
     np.testing.assert_allclose(np.exp(log_p), expected, rtol=2e-4, atol=1e-7)

@@ -16,7 +16,7 @@ from charlstm.model.counts import (
     RECENT,
     Counts,
     checked_counts,
-    distribution,
+    distributions,
     lengthened,
     look_up,
     marked,
@@ -53,8 +53,7 @@ def no_words(rows: int) -> np.ndarray:
 def after(counts: Counts, recent: np.ndarray) -> np.ndarray:
     """What n-grams say after the `recent` ids + 1, `[N, R]`."""
     counts = jax.tree.map(jnp.asarray, counts)
-    weights = np.tile(np.array([[1, 0]], np.float32), (len(recent), 1))
-    return np.asarray(jax.jit(distribution)(counts, jax.jit(look_up)(counts, recent), weights))
+    return np.asarray(jax.jit(distributions)(counts, jax.jit(look_up)(counts, recent))[0])
 
 
 def key_of(context: tuple[int, ...], is_word: bool = False) -> int:
