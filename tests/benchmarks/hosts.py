@@ -1,10 +1,11 @@
 """What averaging costs on a slow network: `sudo python tests/benchmarks/hosts.py [--rates 1000 100 20] [--every 1 32]`.
 
 Processes in network namespaces of their own, as machines at one switch, each of which sends so many megabits per second
-(`tc tbf`; Linux, as root), train the same model: the same batch, so each reads its part of it. They average gradients
-in each step or, with `--every`, parameters after several. Prints the bytes that process 0 sends for a step, the
-milliseconds of a step, and what scale.py makes of the same, all of the second half of a run; and the validation loss
-that a run comes to, of so many steps or, with `--seconds`, in a time.
+(`tc tbf`; Linux, as root) and, with `--delay`, is so many milliseconds away from the others (switch.py), train the same
+model: the same batch, so each reads its part of it. They average gradients in each step or, with `--every`, parameters
+after several. Prints the bytes that process 0 sends for a step, the milliseconds of a step, and what scale.py makes of
+the same, all of the second half of a run; and the validation loss that a run comes to, of so many steps or, with
+`--seconds`, in a time.
 """
 
 import argparse
@@ -18,11 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import safe_open
 from scale import Network, Step, simulate
+from switch import forward, plug
 
 CODE = Path(__file__).parents[2] / "charlstm"
 SWITCH = "charlstm-switch"
@@ -44,24 +47,36 @@ def ip(command: str) -> str:
 
 
 @contextmanager
-def machines(count: int, megabits: float) -> Iterator[list[str]]:
-    """Namespaces at one switch, each with a cable of this rate."""
+def machines(count: int, megabits: float, delay: float) -> Iterator[list[str]]:
+    """Namespaces at one switch, each with a cable of this rate, through which all takes `delay` seconds."""
     names = [f"charlstm-{number}" for number in range(count)]
+    taps, switch = list[int](), None
     try:
         ip(f"netns add {SWITCH}")
         ip(f"-n {SWITCH} link add bridge type bridge")
         ip(f"-n {SWITCH} link set bridge up")
         for number, name in enumerate(names):
             ip(f"netns add {name}")
-            ip(f"-n {SWITCH} link add port{number} type veth peer name cable netns {name}")
-            ip(f"-n {SWITCH} link set port{number} master bridge up")
+            if delay:
+                taps.append(plug(f"charlstm{number}"))
+                ip(f"link set charlstm{number} netns {name} name cable")
+            else:
+                ip(f"-n {SWITCH} link add port{number} type veth peer name cable netns {name}")
+                ip(f"-n {SWITCH} link set port{number} master bridge up")
             ip(f"-n {name} addr add 10.93.8.{number + 1}/24 dev cable")
             for device in ("lo", "cable"):
                 ip(f"-n {name} link set {device} up")
             limit = f"tc qdisc add dev cable root tbf rate {megabits}mbit burst 64k latency 400ms"
             subprocess.run(["ip", "netns", "exec", name, *limit.split()], check=True)
+        if delay:
+            switch = get_context("fork").Process(target=forward, args=(taps, delay), daemon=True)
+            switch.start()
         yield names
     finally:
+        if switch:
+            switch.kill()
+        for tap in taps:
+            os.close(tap)
         for name in [*names, SWITCH]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
@@ -79,7 +94,9 @@ def reports(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def measure(text: Path, folder: Path, count: int, megabits: float, options: str, every: int = 1) -> Measured:
+def measure(
+    text: Path, folder: Path, count: int, megabits: float, options: str, every: int = 1, delay: float = 0
+) -> Measured:
     """Train on so many machines; bytes and time are of what comes after half of the reports."""
     run = folder / "run"
     command = [sys.executable, "-m", "charlstm", "train", str(text), "--run", str(run), *options.split(), "--overwrite"]
@@ -87,7 +104,7 @@ def measure(text: Path, folder: Path, count: int, megabits: float, options: str,
     command += ["--average-every", str(every)] if every > 1 else []
     environment = os.environ | {"CHARLSTM_CPU_DEVICES": "1"}
     shutil.rmtree(run, ignore_errors=True)
-    with machines(count, megabits) as names:
+    with machines(count, megabits, delay) as names:
         processes = []
         for number, name in enumerate(names):
             together = f"--coordinator 10.93.8.1:5001 --processes {count} --process {number}".split()
@@ -113,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--rates", type=float, nargs="+", default=[1000, 100, 20], help="megabits per second")
+    parser.add_argument("--delay", type=float, default=0, help="milliseconds until what is sent arrives")
     parser.add_argument("--units", type=int, default=128)
     parser.add_argument("--every", type=int, nargs="+", default=[1], help="steps; 1: gradients in each step")
     parser.add_argument("--steps", type=int, default=300)
@@ -139,8 +157,8 @@ def main() -> None:
         print("| processes | Mbit/s | averaged every | sent, KB a step | ms a step | simulated | steps | loss |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for count, rate, every in itertools.product(arguments.processes, arguments.rates, arguments.every):
-            found = measure(text, folder, count, rate, options(32), every)
-            network = Network(rate * 1e6 / 8, 1e-4)
+            found = measure(text, folder, count, rate, options(32), every, arguments.delay / 1000)
+            network = Network(rate * 1e6 / 8, max(1e-4, arguments.delay / 1000))
             expected = simulate(step, network, count, 32 * 64 / count, every, os.cpu_count())
             print(
                 f"| {count} | {rate:g} | {every} | {found.sent / 1000:,.1f} | {1000 * found.seconds:.1f} "
