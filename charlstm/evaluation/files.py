@@ -20,7 +20,7 @@ import numpy as np
 from charlstm.errors import CharLSTMError, ConfigError, CorpusError, VocabularyError
 from charlstm.evaluation.static import WARM_UP, WINDOW, fitting_window, make_scorer
 from charlstm.evaluation.tally import Tally
-from charlstm.model.counts import zero_reading
+from charlstm.model.pool import zero_reading
 from charlstm.options import EvaluateOptions, OnProgress
 from charlstm.runs.texts import find_files, names_of
 from charlstm.runs.weights import Weights

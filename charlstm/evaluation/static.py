@@ -21,10 +21,10 @@ from jax.sharding import PartitionSpec as P
 from charlstm.config import ModelConfig
 from charlstm.evaluation.predictions import Predictions
 from charlstm.evaluation.tally import Tally
-from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy, entropy
 from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import beside, zero_reading
 from charlstm.runs.weights import Weights
 from charlstm.runtime.memory import MAX_LOGITS
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams

@@ -17,10 +17,10 @@ import numpy as np
 from charlstm.config import ModelConfig
 from charlstm.errors import ConfigError
 from charlstm.evaluation.static import fitting_window
-from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
 from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import beside, zero_reading
 from charlstm.options import ReadOptions
 from charlstm.runs.texts import find_files, names_of, own_text
 from charlstm.runs.weights import Weights

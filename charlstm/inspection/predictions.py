@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from charlstm.config import ModelConfig
-from charlstm.model.counts import beside, zero_reading
 from charlstm.model.loss import cross_entropy
 from charlstm.model.members import merge
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import beside, zero_reading
 from charlstm.runs.weights import Weights
 
 _BLOCK = 64

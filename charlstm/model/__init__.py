@@ -8,7 +8,8 @@ products     kernels times inputs, and the order of axes in which they are fast
 cells        the cells by their names
 network      embedding, layers and head, as Flax NNX modules
 members      networks that predict together: the mean of their probabilities
-counts       n-grams beside the network, mixed with what it predicts
+counts       n-grams and words in tables, and what they say
+pool         the network and the counts: one distribution
 loss         cross-entropy
 parameters   fresh ones, those of a grown vocabulary, and each of them by its name
 dropout      masks for outputs and recurrent weights

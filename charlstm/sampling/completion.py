@@ -22,9 +22,10 @@ from jaxtyping import Float, Integer
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.counts import RECENT, mix
+from charlstm.model.counts import RECENT
 from charlstm.model.members import merge, zero_states
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import mix
 from charlstm.options import To
 from charlstm.runs.weights import Weights
 from charlstm.sampling.prompt import PromptState, make_table, predicted

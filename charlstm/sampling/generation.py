@@ -18,9 +18,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, Integer, Key
 
 from charlstm.config import ModelConfig
-from charlstm.model.counts import RECENT, Counts, Reading, beside, mix
+from charlstm.model.counts import RECENT, Counts
 from charlstm.model.members import Params, merge
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import Reading, beside, mix
 from charlstm.runtime.mesh import STREAMS, make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters, sample_ids
 from charlstm.sampling.prompt import PromptState, make_table

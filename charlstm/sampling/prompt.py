@@ -22,10 +22,11 @@ from jaxtyping import Float
 
 from charlstm.config import ModelConfig
 from charlstm.errors import RunError
-from charlstm.model.counts import RECENT, mix
+from charlstm.model.counts import RECENT
 from charlstm.model.members import Params, merge, name_states, zero_states
 from charlstm.model.network import States
 from charlstm.model.parameters import abstract_model
+from charlstm.model.pool import mix
 from charlstm.runs.tensors import load_tensors, save_tensors
 from charlstm.runs.weights import Weights, fingerprint
 from charlstm.runtime.memory import MAX_LOGITS

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from charlstm.config import ModelConfig
 from charlstm.evaluation.baseline import DISCOUNT, kneser_ney
 from charlstm.model import counts as counts_module
-from charlstm.model.counts import CONTEXT, MAX_ENTRIES, RECENT, CountingRNN, Counts, Reading, mix, zero_reading
+from charlstm.model.counts import CONTEXT, MAX_ENTRIES, RECENT, Counts
 from charlstm.model.network import CharRNN
+from charlstm.model.pool import CountingRNN, Reading, mix, zero_reading
 from charlstm.training import ngrams
 from charlstm.training.ngrams import count
 

@@ -11,9 +11,10 @@ from charlstm.config import ModelConfig
 from charlstm.errors import RunError
 from charlstm.inspection.trace import trace
 from charlstm.language_model import LanguageModel
-from charlstm.model.counts import RECENT, beside, mix, zero_reading
+from charlstm.model.counts import RECENT
 from charlstm.model.members import mean_log_p, merge, name_tensors, zero_states
 from charlstm.model.parameters import abstract_model, initial_parameters
+from charlstm.model.pool import beside, mix, zero_reading
 from charlstm.runs.tensors import load_tensors, save_tensors
 from charlstm.runs.weights import fingerprint, load_weights, save_weights
 from charlstm.sampling.completion import Completer

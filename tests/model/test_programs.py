@@ -13,8 +13,9 @@ import pytest
 from conftest import training_config
 
 from charlstm.config import ModelConfig
-from charlstm.model.counts import RECENT, Counts, Reading
+from charlstm.model.counts import RECENT, Counts
 from charlstm.model.parameters import initial_parameters
+from charlstm.model.pool import Reading
 from charlstm.runtime.mesh import make_mesh, replicate, shard_streams
 from charlstm.sampling.filters import Filters
 from charlstm.sampling.generation import CHUNK, Streams, make_chunk
