@@ -6,7 +6,8 @@ in each of which every host sends an N-th of the gradients to the next one and w
 
     2 (N - 1) (bytes / N / bandwidth + latency)
 
-Gloo sends 1.45 times as much, with 2 processes and with 4, and takes 10 ms beside (hosts.py, on a Xeon).
+Gloo sends 1.45 times as much, with 2 processes and with 4, takes 10 ms beside, and waits for 3.7 times the latency
+(hosts.py, with `--delay` 25 ms, on a Xeon).
 
 Where hosts take several steps of their own before they average (Douillard et al. 2023, "DiLoCo"), parameters take the
 place of gradients, and the slowest is waited for only then. They go through process 0, as a process that is lost would
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 STEPS = 2000  # that are simulated
-SENT, MEETING = 1.45, 0.01  # times the bytes of a ring, and seconds
+SENT, WAITED, MEETING = 1.45, 3.7, 0.01  # times the bytes of a ring, times its latency, and seconds
 
 
 class Step(NamedTuple):
@@ -48,7 +49,7 @@ def all_reduce(step: Step, network: Network, hosts: int) -> float:
     """Seconds until all have the mean."""
     if hosts == 1:
         return 0.0
-    return MEETING + 2 * (hosts - 1) * (SENT * step.size / hosts / network.bandwidth + network.latency)
+    return MEETING + 2 * (hosts - 1) * (SENT * step.size / hosts / network.bandwidth + WAITED * network.latency)
 
 
 def through_the_first(step: Step, network: Network, hosts: int) -> float:
