@@ -40,6 +40,7 @@ def test_it_trains_resumes_samples_evaluates_completes_and_compresses(cell, text
     assert whole.decompress(whole.compress(data)) == data
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_weights_of_its_own_cell_only(text_file, tmp_path):
     charlstm.train(text_file, cell="gru", run=tmp_path / "gru", steps=2, **SIZES)
     grown = charlstm.train(text_file, init_from=tmp_path / "gru", run=tmp_path / "more", steps=2, sample_every=0)

@@ -87,6 +87,7 @@ def test_an_evaluation_counts_characters_and_boundaries(run, capfd, here):
     assert "boundaries scored of the validation part" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_folder_is_files_unless_it_is_to_be_whole(here, capfd):
     for number in range(12):
         Path("notes").mkdir(exist_ok=True)
@@ -117,6 +118,7 @@ def test_a_single_file_stays_whole(here):
     assert corpus_of("run")["documents"] == "whole"
 
 
+@pytest.mark.slow
 def test_a_moved_text_is_resumed_and_scored_in_the_same_order(here, capfd):
     Path("poems.txt").write_text("\n\n".join(f"{name}\n{name[::-1]}" for name in NAMES), "utf-8")
     train = ["train", "poems.txt", *SMALL, "--documents", "blank-lines", "--seed", "4"]
@@ -135,6 +137,7 @@ def test_a_moved_text_is_resumed_and_scored_in_the_same_order(here, capfd):
     assert corpus_of("run")["documents"] == "blank-lines" and corpus_of("run")["order_seed"] == 4
 
 
+@pytest.mark.slow
 def test_a_run_without_documents_goes_on_with_them_and_back(here, capfd):
     Path("names.txt").write_text("\n".join(NAMES), "utf-8")
     common = [*SMALL[-3:], "--steps", "4"]
