@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # What the caller's terminal and JAX have been told is not for the programs under test.
@@ -216,6 +216,14 @@ def browser() -> str:
 def strict_types():
     """No implicit conversions between types of arrays; Optax itself would not pass."""
     with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+@contextlib.contextmanager
+def compiled_for(backend: str) -> Iterator[None]:
+    """Programs in the form that the compiler for `backend` is given; it is that for CPUs all the same."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jax, "default_backend", lambda: backend)
         yield
 
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.lax import optimization_barrier
 from jaxtyping import Float
 
+from charlstm.model.compilers import once
 from charlstm.model.products import sigmoid
 from charlstm.model.rnn import HiddenState
 from charlstm.model.scan import Cell, make_scan
@@ -57,9 +57,9 @@ class Slopes(NamedTuple):
 
 def _forward(inputs: list[Array], from_hidden: list[Array], state: HiddenState) -> tuple[HiddenState, Slopes, Array]:
     """The same, with its slopes. The update gate is kept unrounded, as a long window multiplies it with itself."""
-    r, z = optimization_barrier((sigmoid(inputs[0] + from_hidden[0]), sigmoid(inputs[1] + from_hidden[1])))
+    r, z = once((sigmoid(inputs[0] + from_hidden[0]), sigmoid(inputs[1] + from_hidden[1])))
     past = from_hidden[2]
-    n = optimization_barrier(jnp.tanh(inputs[2] + r * past))
+    n = once(jnp.tanh(inputs[2] + r * past))
     slopes = Slopes(r=past * r * (1 - r), z=(state.hidden - n) * z * (1 - z), n=(1 - z) * (1 - n * n), reset=r)
     return HiddenState((1 - z) * n + z * state.hidden), slopes, z
 
@@ -72,7 +72,7 @@ def _backward(d_state: HiddenState, slopes: Slopes, update: Array) -> tuple[list
         d_r, d_z (before activation) = d_n u r(1-r),  d_h' (h - n) z(1-z)
         d_h = d_h' z, beside what comes through the product
     """
-    d_n = optimization_barrier(d_state.hidden * slopes.n)
+    d_n = once(d_state.hidden * slopes.n)
     return (
         [d_n * slopes.r, d_state.hidden * slopes.z, d_n * slopes.reset, d_n],
         HiddenState(d_state.hidden * update),

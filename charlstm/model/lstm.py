@@ -19,9 +19,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.lax import optimization_barrier
 from jaxtyping import Float
 
+from charlstm.model.compilers import once
 from charlstm.model.products import sigmoid
 from charlstm.model.scan import Cell, make_scan
 
@@ -75,9 +75,9 @@ class Slopes(NamedTuple):
 def _forward(inputs: list[Array], from_hidden: list[Array], state: LSTMState) -> tuple[LSTMState, Slopes, Array]:
     """The same, with its slopes. The forget gate is kept unrounded, as a long window multiplies it with itself."""
     i, f, g, o = map(jnp.add, inputs, from_hidden)
-    i, f, g, o = optimization_barrier((sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o)))
-    cell = optimization_barrier(f * state.cell + i * g)
-    shown = optimization_barrier(jnp.tanh(cell))
+    i, f, g, o = once((sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o)))
+    cell = once(f * state.cell + i * g)
+    shown = once(jnp.tanh(cell))
     slopes = Slopes(
         i=g * i * (1 - i), f=state.cell * f * (1 - f), g=i * (1 - g * g), o=shown * o * (1 - o),
         cell=o * (1 - shown * shown),
@@ -95,7 +95,7 @@ def _backward(d_state: LSTMState, slopes: Slopes, forget: Array) -> tuple[list[A
     The factors of d_h' and d_c' are the `Slopes`.
     """
     d_hidden = d_state.hidden
-    d_cell = optimization_barrier(d_state.cell + d_hidden * slopes.cell)
+    d_cell = once(d_state.cell + d_hidden * slopes.cell)
     d_gates = [d_cell * slopes.i, d_cell * slopes.f, d_cell * slopes.g, d_hidden * slopes.o]
     return d_gates, LSTMState(None, d_cell * forget)  # pyright: ignore[reportArgumentType] - no direct way to h
 

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.experimental.layout import Layout, with_layout_constraint
-from jax.lax import bitcast_convert_type, optimization_barrier
+from jax.lax import bitcast_convert_type
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Float
+
+from charlstm.model.compilers import is_for_gpu, once
 
 _LARGE = 2**18  # weights: smaller kernels are multiplied faster by one core
 
@@ -41,7 +43,8 @@ class AxisOrder(NamedTuple):
     A product packs its right operand anew each time, and to pack a kernel takes up to two thirds of that time. So units
     come first, `[E, B]`, and the kernel is the left operand. Such an array is laid flat, `[E B]`: each gate is one
     stretch of memory, and a loop over it has one index. Only where streams do not fill vectors are these products the
-    slower ones (128 units, 25 streams, float32: 36 instead of 20 us), and streams come first.
+    slower ones (128 units, 25 streams, float32: 36 instead of 20 us), and streams come first. A GPU packs nothing, and
+    there they come first as well.
     """
 
     streams: int
@@ -50,7 +53,8 @@ class AxisOrder(NamedTuple):
     @classmethod
     def of(cls, streams: int, precision: DTypeLike) -> "AxisOrder":
         """The faster one."""
-        return cls(streams, streams % (4 if precision == jnp.bfloat16 else 8) == 0)
+        fills_vectors = streams % (4 if precision == jnp.bfloat16 else 8) == 0
+        return cls(streams, units_first=fills_vectors and not is_for_gpu())
 
     def enter(self, x: ArrayLike) -> Array:
         """`[..., B, E]` in this order."""
@@ -63,7 +67,7 @@ class AxisOrder(NamedTuple):
     def kernel(self, kernel: Float[Array, "D E"], precision: DTypeLike) -> Array:
         """A kernel for `matmul`, made ready once for all time steps."""
         kernel = kernel.astype(precision)
-        return optimization_barrier(_transposed(kernel) if self.units_first else _in_rows(kernel))
+        return once(_transposed(kernel) if self.units_first else _in_rows(kernel))
 
     def matmul(self, x: Array, kernel: Array, precision: DTypeLike) -> Array:
         """`x @ kernel` for the arrays of one time step."""
@@ -104,11 +108,11 @@ def weight_gradient(inputs: Float[Array, "T B D"], d_outputs: Float[Array, "T B 
     """The gradient of a kernel `[D, E]` that every time step and stream used: one large product."""
     rows = inputs.reshape(-1, inputs.shape[-1]).astype(precision)
     columns = rows.T
-    if precision == jnp.bfloat16:
+    if precision == jnp.bfloat16 and not is_for_gpu():
         # XLA would fold the transposition into the product, but has no bfloat16 product for the CPU that reads its left
         # operand by columns, and falls back to float32 (198 instead of 360 GFLOP/s). So it is told to store the
         # transposed array.
-        columns = _transposed(optimization_barrier(rows))
+        columns = _transposed(once(rows))
     return matmul(columns, d_outputs.reshape(-1, d_outputs.shape[-1]), precision)
 
 

@@ -4,9 +4,11 @@ The fast form is one that the CPU compilers of all supported versions of JAX tur
 time step than it must (tests/model/test_programs.py looks, RESULTS.md has times):
 
 - The kernel is the left operand of both products of a time step wherever that pays, see `AxisOrder`.
-- The compilers compute cheap arithmetic again in each of its consumers. `optimization_barrier` stores it instead
-  on jax 0.12; what is dear, as tanh is, all of them store.
+- The compilers compute cheap arithmetic again in each of its consumers. `once` stores it instead on jax 0.12; what is
+  dear, as tanh is, all of them store.
 - Nothing is written over an array that other operations read: jax 0.10 then copies all of it in every time step.
+
+What a GPU wants instead is in `compilers`.
 
 T: time steps.  B: streams.  H: hidden size.  G: gates side by side.
 """
@@ -17,9 +19,10 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.lax import dynamic_index_in_dim, dynamic_update_slice, optimization_barrier
+from jax.lax import dynamic_index_in_dim, dynamic_update_slice
 from jaxtyping import Float
 
+from charlstm.model.compilers import is_for_gpu, once, steps_in_round
 from charlstm.model.products import AxisOrder, restored, step_matmul, stored, weight_gradient
 
 State = TypeVar("State", bound=Any)  # a NamedTuple of arrays `[B, H]`, the first of which is `hidden`
@@ -115,7 +118,8 @@ def _forward(cell, gate_inputs, kernel, state, precision, bias, keep: bool):
         rounded = jax.tree.map(lambda slope: stored(slope, precision), slopes)
         return state, (state.hidden, (rounded, kept) if keep else None)
 
-    last, (hiddens, slopes) = jax.lax.scan(step, jax.tree.map(order.enter, state), order.enter(gate_inputs))
+    start = jax.tree.map(order.enter, state)
+    last, (hiddens, slopes) = jax.lax.scan(step, start, order.enter(gate_inputs), unroll=steps_in_round())
     return order.leave(hiddens), slopes, jax.tree.map(order.leave, last)
 
 
@@ -133,13 +137,9 @@ def _backward(cell, precision, residuals, cotangents):
         d_state, d_gates = carry
         t, d_output, slopes, kept = inputs
         slopes = jax.tree.map(lambda x: restored(x).astype(jnp.float32), slopes)
-        d_state = d_state._replace(hidden=optimization_barrier(d_state.hidden + d_output))
+        d_state = d_state._replace(hidden=once(d_state.hidden + d_output))
         found, d_state = cell.backward(d_state, slopes, kept)
-        for number, d_gate in enumerate(found):
-            # One by one: jax 0.10 is slow at what is concatenated while it is computed.
-            place = (t, *(0 for _ in d_gate.shape[1:]), number * d_gate.shape[-1])
-            d_gates = dynamic_update_slice(d_gates, stored(d_gate, precision)[None], place)
-        now = optimization_barrier(dynamic_index_in_dim(d_gates, t, keepdims=False))
+        d_gates, now = _put(d_gates, t, [stored(d_gate, precision) for d_gate in found])
         d_hidden = order.matmul(restored(_at(now, cell.to_hidden, len(found))), transposed, precision)
         if d_state.hidden is not None:
             d_hidden = d_hidden + d_state.hidden
@@ -149,7 +149,7 @@ def _backward(cell, precision, residuals, cotangents):
     blocks = len({*cell.to_inputs, *cell.to_hidden})
     start = jax.tree.map(order.enter, d_last), jnp.zeros((*rest, blocks * units), leaf.dtype)
     inputs = jnp.arange(len(outputs)), order.enter(d_outputs), slopes, kept
-    (d_state, d_gates), _ = jax.lax.scan(step, start, inputs, reverse=True)
+    (d_state, d_gates), _ = jax.lax.scan(step, start, inputs, reverse=True, unroll=steps_in_round())
     d_gates = restored(order.leave(d_gates))
     hiddens = jnp.concatenate([first_hidden[None], outputs[:-1]])
     d_product = _at(d_gates, cell.to_hidden, blocks)
@@ -157,6 +157,18 @@ def _backward(cell, precision, residuals, cotangents):
     d_bias = None if bias is None else d_product.astype(jnp.float32).sum((0, 1))
     d_inputs = _at(d_gates, cell.to_inputs, blocks).astype(jnp.float32)
     return d_inputs, d_kernel, jax.tree.map(order.leave, d_state), d_bias
+
+
+def _put(d_gates: Array, t: Array, found: list[Array]) -> tuple[Array, Array]:
+    """Write what was `found` in time step t side by side; returns all of it and that of t."""
+    if is_for_gpu():
+        now = jnp.concatenate(found, axis=-1)
+        return dynamic_update_slice(d_gates, now[None], (t, *(0 for _ in now.shape))), now
+    for number, d_gate in enumerate(found):
+        # One by one: jax 0.10 is slow at what is concatenated while it is computed.
+        place = (t, *(0 for _ in d_gate.shape[1:]), number * d_gate.shape[-1])
+        d_gates = dynamic_update_slice(d_gates, d_gate[None], place)
+    return d_gates, once(dynamic_index_in_dim(d_gates, t, keepdims=False))
 
 
 def _at(d_gates: Array, places: tuple[int, ...], blocks: int) -> Array:

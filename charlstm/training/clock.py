@@ -26,8 +26,9 @@ class Clock:
         self._elapsed, self._closing = elapsed, closing
         self._read = time.perf_counter(), time.process_time()
         self._seconds = seconds
-        milestones = (share * (seconds or 0) for share in self._MILESTONES)
-        self._milestones = [due for due in milestones if due > elapsed]
+        milestones = [share * seconds for share in self._MILESTONES] if seconds else []
+        # The last one always: a run that has no time left when it begins is to know that, too.
+        self._milestones = [due for due in milestones if due > elapsed] or milestones[-1:]
         self._compiled: tuple[float, int] | None = None  # when the first step of this session was made, and which
         self._last_estimate = 0.0, 0  # when the last estimate was made, and at which step
         self._paused = 0.0  # seconds since the last estimate

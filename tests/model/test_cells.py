@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import compiled_for
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,20 +69,21 @@ def slope_in_numpy(cell, arrays, weights, number):
     return found.reshape(arrays[number].shape)
 
 
-@pytest.mark.parametrize("form", ["fast", "reference"])
+@pytest.mark.parametrize("form", ["fast", "fast, for a GPU", "reference"])
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
 @given(SIZES, st.lists(st.integers(0, 1000), min_size=2, max_size=2))
 @settings(max_examples=4)  # each is compiled once, and solves two problems
-def test_both_scans_are_the_textbook_in_value_and_all_gradients(cell, form, sizes, seeds):
+def test_all_scans_are_the_textbook_in_value_and_all_gradients(cell, form, sizes, seeds):
     def total(inputs, kernel, bias, hidden, weights):
-        scan = CELLS[cell].scan if form == "fast" else partial(reference_scan, CELLS[cell].cell)
+        scan = partial(reference_scan, CELLS[cell].cell) if form == "reference" else CELLS[cell].scan
         outputs, last = scan(inputs, kernel, HiddenState(hidden), bias=bias)
         return (weights[:-1] * outputs).sum() + (weights[-1] * last.hidden).sum()
 
     computed = jax.jit(jax.value_and_grad(total, (0, 1, 2, 3)))
     for seed in seeds:
         arrays, weights = problem(cell, *sizes, seed)
-        value, gradients = computed(*(jnp.float32(each) for each in (*arrays, weights)))
+        with compiled_for("gpu" if "GPU" in form else "cpu"):
+            value, gradients = computed(*(jnp.float32(each) for each in (*arrays, weights)))
         np.testing.assert_allclose(value, total_in_numpy(cell, arrays, weights), rtol=1e-4, atol=1e-4)
         for number, gradient in enumerate(gradients):
             np.testing.assert_allclose(gradient, slope_in_numpy(cell, arrays, weights, number), rtol=2e-3, atol=2e-4)
@@ -116,8 +118,8 @@ def test_an_open_update_gate_carries_the_hidden_state_unchanged(numbers):
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
-@pytest.mark.parametrize("B", [3, 8])
-def test_bfloat16_stays_near_float32(cell, B, numbers):
+@pytest.mark.parametrize(("B", "backend"), [(3, "cpu"), (8, "cpu"), (8, "gpu")])
+def test_bfloat16_stays_near_float32(cell, B, backend, numbers):
     T, H, G = 10, 32, GATES[cell] * 32
     inputs, kernel = (jnp.float32(numbers.normal(size=shape) * 0.2) for shape in ((T, B, G), (H, G)))
     weights = jnp.float32(numbers.normal(size=(T, B, H)))
@@ -130,7 +132,9 @@ def test_bfloat16_stays_near_float32(cell, B, numbers):
         gradients, outputs = jax.grad(total, (0, 1, 2), has_aux=True)(inputs, kernel, jnp.zeros(G))
         return outputs, *gradients
 
-    for exact, rounded in zip(computed(jnp.float32), computed(jnp.bfloat16), strict=True):
+    with compiled_for(backend):
+        both = computed(jnp.float32), computed(jnp.bfloat16)
+    for exact, rounded in zip(*both, strict=True):
         assert rounded.dtype == jnp.float32
         assert np.linalg.norm(exact - rounded) < 0.02 * np.linalg.norm(exact)
         assert not np.array_equal(exact, rounded)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import compiled_for
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,10 +72,12 @@ def weighted(scan, weights, *precision):
     return total
 
 
-@pytest.mark.parametrize("scan", [lstm_scan, partial(reference_scan, LSTM)], ids=["fast", "reference"])
+@pytest.mark.parametrize("form", ["fast", "fast, for a GPU", "reference"])
 @given(SIZES, st.lists(st.integers(0, 1000), min_size=3, max_size=3))
 @settings(max_examples=5)  # each is compiled once, and solves three problems
-def test_both_scans_are_the_textbook_in_value_and_all_gradients(scan, sizes, seeds):
+def test_all_scans_are_the_textbook_in_value_and_all_gradients(form, sizes, seeds):
+    scan = partial(reference_scan, LSTM) if form == "reference" else lstm_scan
+
     @jax.jit
     def computed(weights, *arrays):
         return jax.value_and_grad(weighted(scan, weights), (0, 1, 2, 3))(*arrays)
@@ -82,10 +85,20 @@ def test_both_scans_are_the_textbook_in_value_and_all_gradients(scan, sizes, see
     for seed in seeds:
         *arrays, weights = problem(*sizes, seed)
         value, gradients = textbook(*arrays, weights)
-        found, found_gradients = computed([jnp.float32(w) for w in weights], *(jnp.float32(a) for a in arrays))
+        with compiled_for("gpu" if "GPU" in form else "cpu"):
+            found, found_gradients = computed([jnp.float32(w) for w in weights], *(jnp.float32(a) for a in arrays))
         np.testing.assert_allclose(found, value, rtol=2e-4, atol=2e-4)
         for theirs, ours in zip(found_gradients, gradients, strict=True):
             np.testing.assert_allclose(theirs, ours, rtol=2e-3, atol=2e-4)
+
+
+def test_a_gpu_stores_nothing_for_its_own_sake_and_makes_several_time_steps_in_a_round():
+    *arrays, weights = problem(16, 2, 4)
+    for backend, barriers, rounds in (("cpu", True, "unroll=1"), ("gpu", False, "unroll=8")):
+        with compiled_for(backend):
+            program = str(jax.make_jaxpr(jax.grad(weighted(lstm_scan, weights), (0, 1)))(*map(jnp.float32, arrays)))
+        assert ("optimization_barrier" in program) == barriers
+        assert program.count(rounds) == program.count("unroll=") == 2
 
 
 def test_the_written_out_gradient_is_that_of_finite_differences():

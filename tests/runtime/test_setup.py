@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -69,6 +70,37 @@ def test_what_cannot_be_done_is_refused_in_a_sentence_that_names_the_variable(va
         pytest.skip("there may be one")
     told = called(REFUSED, {"JAX_PLATFORMS": "cpu", variable: value})
     assert variable in told and value in told and "unset this variable" in told
+
+
+FLAGS = """
+import os
+from charlstm.runtime import setup
+setup._TRIES = {tries}
+setup.set_up_jax()
+import jax
+jax.numpy.ones(3).block_until_ready()
+print(os.environ.get("XLA_FLAGS", ""))
+"""
+GEMM, FUSION = "--xla_gpu_enable_triton_gemm", "--xla_gpu_experimental_enable_fusion_autotuner"
+
+
+@pytest.mark.parametrize(
+    ("tries", "given", "expected"),
+    [
+        ("setup._TRIES", "", f"{GEMM}=false {FUSION}=false"),
+        ("setup._TRIES", f"{GEMM}=true", f"{GEMM}=true {FUSION}=false"),
+        ("('xla_gpu_of_old',)", "--xla_gpu_autotune_level=3", "--xla_gpu_autotune_level=3"),
+    ],
+    ids=["by itself", "what the user says stands", "a flag that XLA does not know"],
+)
+def test_on_a_machine_with_cuda_xla_is_told_to_compile_quickly(tmp_path, tries, given, expected):
+    package = tmp_path / "jax_cuda13_plugin"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    program = FLAGS.format(tries=tries)
+    assert called(program, {"XLA_FLAGS": given, "PYTHONPATH": str(tmp_path)}) == f"{expected}\n"
+    without = called(program, {"XLA_FLAGS": given})
+    assert without == f"{given}\n" or find_spec("jax_cuda13_plugin")
 
 
 def called(program: str, variables: dict[str, str]) -> str:

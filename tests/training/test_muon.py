@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax.contrib
 import pytest
+from conftest import compiled_for
 from jax.sharding import PartitionSpec as P
 
 from charlstm.runtime.mesh import make_mesh
@@ -51,9 +52,12 @@ def test_two_devices_update_as_one_does(numbers, layers):
         return jax.jit(sharded)(kernels)
 
     one, two = update(make_mesh(1)), update(make_mesh(8))
+    with compiled_for("gpu"):  # all matrices at once
+        batched = update(make_mesh(8))
     assert make_mesh(8).size == 2
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for other in (two, batched):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("inputs", "length"), [(32, 2.25), (64, 2.25), (8, 4.5)])
