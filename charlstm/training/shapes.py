@@ -23,9 +23,11 @@ class BatchShape(NamedTuple):
 
 
 # The smallest first. Many small steps learn more than few large ones, but are slower: products of few rows, and Muon's
-# work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is.
+# work for each. So the smallest one is taken that reads fast enough, beside the largest or for all the text there is;
+# for the text only as long as steps are not too many, as each of many has too little to go by (RESULTS.md).
 _SHAPES = (
     BatchShape(8, 32, 0.2),
+    BatchShape(8, 64, 0.35),
     BatchShape(16, 64, 0.55),
     BatchShape(16, 128, 0.65),
     BatchShape(32, 128, 0.9),
@@ -33,12 +35,18 @@ _SHAPES = (
 )
 _MIN_SPEED = 0.55  # of that of the largest step
 _MIN_EPOCHS = 15.0
+_MAX_STEPS = 8_000
 
 
 def choose_shape(readable: Callable[[BatchShape], float], characters: int) -> BatchShape:
     """The smallest step that is fast enough, given how many characters can be read in steps of a shape."""
-    enough = min(_MIN_SPEED * readable(_SHAPES[-1]), _MIN_EPOCHS * characters)
-    return next(shape for shape in _SHAPES if readable(shape) >= enough)
+
+    def is_fast_enough(shape: BatchShape) -> bool:
+        steps = min(readable(shape), MAX_EPOCHS * characters) / (shape.streams * shape.window)
+        is_fast = readable(shape) >= _MIN_SPEED * readable(_SHAPES[-1])
+        return is_fast or (readable(shape) >= _MIN_EPOCHS * characters and steps <= _MAX_STEPS)
+
+    return next(filter(is_fast_enough, _SHAPES))
 
 
 def choose_windows(
