@@ -7,7 +7,7 @@ from functools import partial
 
 from charlstm.config import ModelConfig, TrainingConfig
 from charlstm.errors import ConfigError, setting
-from charlstm.options import TrainOptions
+from charlstm.options import Precision, TrainOptions
 from charlstm.runtime.hosts import ALONE, Hosts
 from charlstm.runtime.memory import available_memory
 from charlstm.training.choices import SIZES, Plan, choose, is_timed
@@ -76,9 +76,13 @@ def resolve(
         machine = machine._replace(speed=machine.speed * hosts.processes)
         measure = measure or partial(training_speed, seconds=_MEASURED_SECONDS, rounds=1, hosts=hosts)
     plan = choose_to_fit(machine)
-    for _ in range(_MEASUREMENTS if measure and _depends_on_speed(options) else 0):
+    for _ in range(_MEASUREMENTS if measure and (_depends_on_speed(options) or machine.rival) else 0):
         assert measure
-        machine = machine._replace(speed=machine.speed * measure(plan.model, plan.training) / plan.speed)
+
+        def measure_in(precision: Precision, plan: Plan = plan) -> float:
+            return measure(plan.model, replace(plan.training, precision=precision))
+
+        machine = machine.as_measured(measure_in, plan.speed)
         measured, plan = plan, choose_to_fit(machine)
         if _shape(plan) == _shape(measured):
             break

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import jax.numpy as jnp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from charlstm.errors import ConfigError
 from charlstm.model.parameters import count_parameters
 from charlstm.options import TrainOptions
 from charlstm.runtime.memory import MAX_LOGITS
+from charlstm.training import machine as machines
 from charlstm.training.choices import Plan, weights_used
 from charlstm.training.machine import Machine, measure_machine
 from charlstm.training.plan import resolve
@@ -108,6 +110,52 @@ def test_what_is_announced_is_what_was_measured(factor, minutes, characters):
         assert len(measured) == 3
     epochs = float(re.search(r"about (\S+) times", found.notes[-1])[1])
     assert epochs <= 60 * minutes * found.speed / characters * 1.06  # two digits are printed
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"hidden_size": 256, "batch_size": 16, "sequence_length": 64}], ids=["open", "given"]
+)
+@pytest.mark.parametrize(("gain", "expected"), [(1.05, "float32"), (1.15, "bfloat16"), (3.0, "bfloat16")])
+def test_where_a_piece_cannot_tell_steps_say_which_precision_is_faster(sizes, gain, expected):
+    asked = []
+
+    def measure(model: ModelConfig, training: TrainingConfig) -> float:
+        asked.append(training.precision)
+        speed = 2e10 / weights_used(model.layers, model.hidden_size, 65)
+        return speed * (gain if training.precision == "bfloat16" else 1.0)
+
+    machine = MACHINE._replace(rival="bfloat16")
+    found = resolve(TrainOptions(minutes=5, **sizes), 10**6, 65, 2, None, machine, measure=measure)
+    assert found.training.precision == expected
+    assert set(asked[:2]) == {"float32", "bfloat16"} and set(asked[2:]) <= {expected}
+
+
+def test_a_precision_that_is_clearly_better_in_a_piece_has_no_rival(monkeypatch):
+    now = 0.0
+    seconds = {jnp.dtype("float32"): 1.0}
+
+    def jit(function):
+        def run(kernel):
+            nonlocal now
+            now += seconds[function.keywords["precision"]]
+            return kernel
+
+        return run
+
+    monkeypatch.setattr(machines.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(machines.jax, "jit", jit)
+    monkeypatch.setattr(machines.jax, "shard_map", lambda function, **_: function)
+    found = {}
+    for gain in (0.85, 1.0, 1.2, 1.5):
+        seconds[jnp.dtype("bfloat16")] = 1 / gain
+        found[gain] = measure_machine()[::3]
+        assert measure_machine(64).rival is measure_machine(None, "float32").rival is None
+    assert found == {
+        0.85: ("float32", None),
+        1.0: ("float32", "bfloat16"),
+        1.2: ("bfloat16", "float32"),
+        1.5: ("bfloat16", None),
+    }
 
 
 def test_a_slow_machine_gets_a_smaller_model():
