@@ -159,7 +159,7 @@ def _compile_quickly() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     own = [f"--{name}=false" for name in _TRIES if name not in flags]
     both = " ".join([*flags.split(), *own])
-    if own and not _complaint(both):
+    if own and sys.executable and not _complaint(both):
         os.environ["XLA_FLAGS"] = both
 
 
