@@ -4,11 +4,10 @@ Nothing here computes: every function sets JAX up, unless its caller has, and ca
 by the first call, not by importing this.
 """
 
-import functools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from charlstm.arguments import method_takes
 from charlstm.config import RunConfig
@@ -27,6 +26,7 @@ from charlstm.options import (
     SamplesOptions,
     Unknown,
 )
+from charlstm.runtime.lazy import with_jax
 from charlstm.score import Evaluation, Novelty
 
 if TYPE_CHECKING:
@@ -43,22 +43,6 @@ if TYPE_CHECKING:
     from charlstm.sampling.samples import Sample
     from charlstm.sampling.session import Session
     from charlstm.text.vocabulary import Vocabulary
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def with_jax(function: Callable[P, T]) -> Callable[P, T]:
-    """Run a function with JAX as runtime/setup.py has it; what that needs is not worth the wait for `--help`."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **named: P.kwargs) -> T:
-        from charlstm.runtime.setup import ready_jax
-
-        with ready_jax():
-            return function(*args, **named)
-
-    return run
 
 
 class LanguageModel:

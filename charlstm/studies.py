@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charlstm.arguments import takes
-from charlstm.language_model import with_jax
 from charlstm.options import CompareOptions, MemoryOptions
+from charlstm.runtime.lazy import with_jax
 
 if TYPE_CHECKING:
     from charlstm.evaluation.comparison import Comparison
